@@ -1,0 +1,1 @@
+"""Lossatlas: the HTTP service, its ledger, its store and the pure domain they share."""

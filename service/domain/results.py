@@ -1,0 +1,257 @@
+"""A grid of results as arrays: assembled from tiles, written to npz, read back, shown as JSON.
+
+Owns the layout `values[iy][ix]` and the rule that JSON shows `null` wherever the status is
+not `ok` while arrays keep NaN and infinities as they came.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.cells import CellStatus
+
+
+@dataclass(frozen=True)
+class DatasetGrid:
+    """One data set's values. Every array has the grid's shape, (ny, nx) or (n,)."""
+
+    name: str
+    loss: NDArray[np.float64]
+    stderr: NDArray[np.float64]
+    accuracy: NDArray[np.float64] | None
+    status: NDArray[np.int8]
+    samples: int
+
+
+@dataclass(frozen=True)
+class GridResult:
+    """A curve (y is None) or a surface over several data sets."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64] | None
+    datasets: tuple[DatasetGrid, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.x),) if self.y is None else (len(self.y), len(self.x))
+
+    @property
+    def status(self) -> NDArray[np.int8]:
+        """The worst status of the data sets, cell by cell."""
+        worst: NDArray[np.int8] = np.max(np.stack([d.status for d in self.datasets]), axis=0)
+        return worst
+
+    def dataset(self, name: str | None = None) -> DatasetGrid:
+        """The named data set, or the first. Raises KeyError naming those there are."""
+        if name is None:
+            return self.datasets[0]
+        for dataset in self.datasets:
+            if dataset.name == name:
+                return dataset
+        raise KeyError(f"no data set {name!r}; there are {[d.name for d in self.datasets]}")
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Named arrays: `x`, `y`, `names`, and per data set i `d<i>.loss` and so on."""
+        arrays: dict[str, NDArray[Any]] = {"x": self.x}
+        if self.y is not None:
+            arrays["y"] = self.y
+        arrays["names"] = np.array([d.name for d in self.datasets], dtype=np.str_)
+        for i, d in enumerate(self.datasets):
+            arrays[f"d{i}.loss"] = d.loss
+            arrays[f"d{i}.stderr"] = d.stderr
+            if d.accuracy is not None:
+                arrays[f"d{i}.accuracy"] = d.accuracy
+            arrays[f"d{i}.status"] = d.status
+            arrays[f"d{i}.samples"] = np.array(d.samples, dtype=np.int64)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> GridResult:
+        """The inverse of `to_arrays`. Raises KeyError when an array is missing."""
+        datasets = tuple(
+            DatasetGrid(
+                name=str(name),
+                loss=arrays[f"d{i}.loss"],
+                stderr=arrays[f"d{i}.stderr"],
+                accuracy=arrays.get(f"d{i}.accuracy"),
+                status=arrays[f"d{i}.status"],
+                samples=int(arrays[f"d{i}.samples"]),
+            )
+            for i, name in enumerate(arrays["names"])
+        )
+        return cls(x=arrays["x"], y=arrays.get("y"), datasets=datasets)
+
+    def to_json(self) -> dict[str, Any]:
+        """`x y datasets status` of the wire form."""
+        body: dict[str, Any] = {"x": self.x.tolist()}
+        if self.y is not None:
+            body["y"] = self.y.tolist()
+        body["datasets"] = {d.name: _dataset_json(d) for d in self.datasets}
+        body["status"] = _words(self.status)
+        return body
+
+
+@dataclass(frozen=True)
+class DatasetTile:
+    """One data set's values at a tile's cells, each of shape (cells,)."""
+
+    loss: NDArray[np.float64]
+    stderr: NDArray[np.float64]
+    accuracy: NDArray[np.float64] | None
+    status: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Values at `index`, flat cell indices of the grid, shape (cells,)."""
+
+    index: NDArray[np.int64]
+    datasets: tuple[DatasetTile, ...]
+
+    def to_npz(self) -> bytes:
+        arrays: dict[str, NDArray[Any]] = {"index": self.index}
+        for i, d in enumerate(self.datasets):
+            arrays[f"d{i}.loss"] = d.loss
+            arrays[f"d{i}.stderr"] = d.stderr
+            if d.accuracy is not None:
+                arrays[f"d{i}.accuracy"] = d.accuracy
+            arrays[f"d{i}.status"] = d.status
+        return encode_npz(arrays)
+
+    @classmethod
+    def from_npz(cls, data: bytes) -> Tile:
+        """Raises ValueError when the bytes are not a tile."""
+        arrays = decode_npz(data)
+        count = sum(1 for key in arrays if key.endswith(".loss"))
+        try:
+            return cls(
+                index=arrays["index"],
+                datasets=tuple(
+                    DatasetTile(
+                        loss=arrays[f"d{i}.loss"],
+                        stderr=arrays[f"d{i}.stderr"],
+                        accuracy=arrays.get(f"d{i}.accuracy"),
+                        status=arrays[f"d{i}.status"],
+                    )
+                    for i in range(count)
+                ),
+            )
+        except KeyError as error:
+            raise ValueError(f"not a tile: {error} is missing") from error
+
+
+def assemble(
+    x: Sequence[float],
+    y: Sequence[float] | None,
+    names: Sequence[str],
+    samples: Sequence[int],
+    tiles: Iterable[Tile],
+) -> GridResult:
+    """Lays tiles into a grid; cells that no tile covers are `pending`.
+
+    Raises:
+        ValueError: a tile of other data sets, or an index outside the grid.
+    """
+    shape = (len(x),) if y is None else (len(y), len(x))
+    cells = int(np.prod(shape))
+    loss = np.full((len(names), cells), np.nan)
+    stderr = np.full((len(names), cells), np.nan)
+    accuracy = np.full((len(names), cells), np.nan)
+    has_accuracy = [False] * len(names)
+    status = np.full((len(names), cells), CellStatus.PENDING, dtype=np.int8)
+    for tile in tiles:
+        if len(tile.datasets) != len(names):
+            raise ValueError(f"a tile of {len(tile.datasets)} data sets in a grid of {len(names)}")
+        if len(tile.index) and (tile.index.min() < 0 or tile.index.max() >= cells):
+            raise ValueError(f"a tile reaches outside the grid of {cells} cells")
+        for i, d in enumerate(tile.datasets):
+            loss[i, tile.index] = d.loss
+            stderr[i, tile.index] = d.stderr
+            status[i, tile.index] = d.status
+            if d.accuracy is not None:
+                accuracy[i, tile.index] = d.accuracy
+                has_accuracy[i] = True
+    return GridResult(
+        x=np.asarray(x, dtype=np.float64),
+        y=None if y is None else np.asarray(y, dtype=np.float64),
+        datasets=tuple(
+            DatasetGrid(
+                name=name,
+                loss=loss[i].reshape(shape),
+                stderr=stderr[i].reshape(shape),
+                accuracy=accuracy[i].reshape(shape) if has_accuracy[i] else None,
+                status=status[i].reshape(shape),
+                samples=samples[i],
+            )
+            for i, name in enumerate(names)
+        ),
+    )
+
+
+def unique_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names made distinct in order: a second `train` becomes `train (2)`."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(result)
+
+
+def encode_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """An npz of bytes that depend on the arrays only (no clock): equal results digest alike."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            with archive.open(member, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def decode_npz(data: bytes) -> dict[str, NDArray[Any]]:
+    """Arrays by name; never unpickles. Raises ValueError when the bytes are not such an npz."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"not an npz: {error}") from error
+
+
+def with_names(result: GridResult, names: Sequence[str]) -> GridResult:
+    """The same values under other data set names."""
+    return replace(
+        result,
+        datasets=tuple(replace(d, name=n) for d, n in zip(result.datasets, names, strict=True)),
+    )
+
+
+def _dataset_json(d: DatasetGrid) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "loss": {"values": _nulled(d.loss, d.status), "stderr": _nulled(d.stderr, d.status)},
+        "samples": d.samples,
+        "status": _words(d.status),
+    }
+    if d.accuracy is not None:
+        body["accuracy"] = {"values": _nulled(d.accuracy, d.status)}
+    return body
+
+
+def _nulled(values: NDArray[np.float64], status: NDArray[np.int8]) -> Any:
+    # a standard error may be undefined (one sample) where the loss itself is fine
+    shown = (status == CellStatus.OK) & np.isfinite(values)
+    nulled = values.astype(object)
+    nulled[~shown] = None
+    return nulled.tolist()
+
+
+def _words(status: NDArray[np.int8]) -> Any:
+    words = np.array([code.word for code in CellStatus], dtype=object)
+    return words[status].tolist()
