@@ -16,11 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.units import JobPlan
 
 
 @dataclass(frozen=True)
 class DatasetGrid:
-    """One data set's values. Every array has the grid's shape, (ny, nx) or (n,)."""
+    """One data set's values. Every array has the grid's shape, (ny, nx) or (n,).
+
+    `anchors` holds the values at `GridResult.anchors`, shape (k,), in the same order.
+    """
 
     name: str
     loss: NDArray[np.float64]
@@ -28,14 +32,20 @@ class DatasetGrid:
     accuracy: NDArray[np.float64] | None
     status: NDArray[np.int8]
     samples: int
+    anchors: DatasetTile
 
 
 @dataclass(frozen=True)
 class GridResult:
-    """A curve (y is None) or a surface over several data sets."""
+    """A curve (y is None) or a surface over several data sets.
+
+    `anchors`, shape (k, 2), are the (α, β) whose values are always known: a plane's centre,
+    a line's two ends.
+    """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64] | None
+    anchors: NDArray[np.float64]
     datasets: tuple[DatasetGrid, ...]
 
     @property
@@ -58,10 +68,11 @@ class GridResult:
         raise KeyError(f"no data set {name!r}; there are {[d.name for d in self.datasets]}")
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Named arrays: `x`, `y`, `names`, and per data set i `d<i>.loss` and so on."""
+        """Named arrays: `x y anchors names`, per data set i `d<i>.loss` and `d<i>.anchor.loss`…"""
         arrays: dict[str, NDArray[Any]] = {"x": self.x}
         if self.y is not None:
             arrays["y"] = self.y
+        arrays["anchors"] = self.anchors
         arrays["names"] = np.array([d.name for d in self.datasets], dtype=np.str_)
         for i, d in enumerate(self.datasets):
             arrays[f"d{i}.loss"] = d.loss
@@ -70,6 +81,7 @@ class GridResult:
                 arrays[f"d{i}.accuracy"] = d.accuracy
             arrays[f"d{i}.status"] = d.status
             arrays[f"d{i}.samples"] = np.array(d.samples, dtype=np.int64)
+            arrays.update(_tile_arrays(f"d{i}.anchor", d.anchors))
         return arrays
 
     @classmethod
@@ -83,10 +95,11 @@ class GridResult:
                 accuracy=arrays.get(f"d{i}.accuracy"),
                 status=arrays[f"d{i}.status"],
                 samples=int(arrays[f"d{i}.samples"]),
+                anchors=_tile_from(f"d{i}.anchor", arrays),
             )
             for i, name in enumerate(arrays["names"])
         )
-        return cls(x=arrays["x"], y=arrays.get("y"), datasets=datasets)
+        return cls(x=arrays["x"], y=arrays.get("y"), anchors=arrays["anchors"], datasets=datasets)
 
     def to_json(self) -> dict[str, Any]:
         """`x y datasets status` of the wire form."""
@@ -95,6 +108,13 @@ class GridResult:
             body["y"] = self.y.tolist()
         body["datasets"] = {d.name: _dataset_json(d) for d in self.datasets}
         body["status"] = _words(self.status)
+        body["anchors"] = [
+            {
+                "at": point[:1] if self.y is None else point,
+                "datasets": {d.name: _anchor_json(d.anchors, k) for d in self.datasets},
+            }
+            for k, point in enumerate(self.anchors.tolist())
+        ]
         return body
 
 
@@ -118,11 +138,7 @@ class Tile:
     def to_npz(self) -> bytes:
         arrays: dict[str, NDArray[Any]] = {"index": self.index}
         for i, d in enumerate(self.datasets):
-            arrays[f"d{i}.loss"] = d.loss
-            arrays[f"d{i}.stderr"] = d.stderr
-            if d.accuracy is not None:
-                arrays[f"d{i}.accuracy"] = d.accuracy
-            arrays[f"d{i}.status"] = d.status
+            arrays.update(_tile_arrays(f"d{i}", d))
         return encode_npz(arrays)
 
     @classmethod
@@ -131,46 +147,54 @@ class Tile:
         arrays = decode_npz(data)
         count = sum(1 for key in arrays if key.endswith(".loss"))
         try:
-            return cls(
-                index=arrays["index"],
-                datasets=tuple(
-                    DatasetTile(
-                        loss=arrays[f"d{i}.loss"],
-                        stderr=arrays[f"d{i}.stderr"],
-                        accuracy=arrays.get(f"d{i}.accuracy"),
-                        status=arrays[f"d{i}.status"],
-                    )
-                    for i in range(count)
-                ),
-            )
+            datasets = tuple(_tile_from(f"d{i}", arrays) for i in range(count))
+            return cls(index=arrays["index"], datasets=datasets)
         except KeyError as error:
             raise ValueError(f"not a tile: {error} is missing") from error
 
 
-def assemble(
-    x: Sequence[float],
-    y: Sequence[float] | None,
-    names: Sequence[str],
-    samples: Sequence[int],
-    tiles: Iterable[Tile],
-) -> GridResult:
-    """Lays tiles into a grid; cells that no tile covers are `pending`.
+def _tile_arrays(prefix: str, tile: DatasetTile) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {
+        f"{prefix}.loss": tile.loss,
+        f"{prefix}.stderr": tile.stderr,
+        f"{prefix}.status": tile.status,
+    }
+    if tile.accuracy is not None:
+        arrays[f"{prefix}.accuracy"] = tile.accuracy
+    return arrays
 
+
+def _tile_from(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> DatasetTile:
+    return DatasetTile(
+        loss=arrays[f"{prefix}.loss"],
+        stderr=arrays[f"{prefix}.stderr"],
+        accuracy=arrays.get(f"{prefix}.accuracy"),
+        status=arrays[f"{prefix}.status"],
+    )
+
+
+def assemble(
+    plan: JobPlan, names: Sequence[str], samples: Sequence[int], tiles: Iterable[Tile]
+) -> GridResult:
+    """Lays tiles into the plan's grid; cells that no tile covers are `pending`.
+
+    Args:
+        names: the data sets' names, distinct, in the tiles' order.
+        samples: how many samples each has.
     Raises:
-        ValueError: a tile of other data sets, or an index outside the grid.
+        ValueError: a tile of other data sets, or an index outside the plan.
     """
-    shape = (len(x),) if y is None else (len(y), len(x))
-    cells = int(np.prod(shape))
-    loss = np.full((len(names), cells), np.nan)
-    stderr = np.full((len(names), cells), np.nan)
-    accuracy = np.full((len(names), cells), np.nan)
+    total = plan.evaluations
+    loss = np.full((len(names), total), np.nan)
+    stderr = np.full((len(names), total), np.nan)
+    accuracy = np.full((len(names), total), np.nan)
     has_accuracy = [False] * len(names)
-    status = np.full((len(names), cells), CellStatus.PENDING, dtype=np.int8)
+    status = np.full((len(names), total), CellStatus.PENDING, dtype=np.int8)
     for tile in tiles:
         if len(tile.datasets) != len(names):
             raise ValueError(f"a tile of {len(tile.datasets)} data sets in a grid of {len(names)}")
-        if len(tile.index) and (tile.index.min() < 0 or tile.index.max() >= cells):
-            raise ValueError(f"a tile reaches outside the grid of {cells} cells")
+        if len(tile.index) and (tile.index.min() < 0 or tile.index.max() >= total):
+            raise ValueError(f"a tile reaches outside the plan's {total} points")
         for i, d in enumerate(tile.datasets):
             loss[i, tile.index] = d.loss
             stderr[i, tile.index] = d.stderr
@@ -178,17 +202,26 @@ def assemble(
             if d.accuracy is not None:
                 accuracy[i, tile.index] = d.accuracy
                 has_accuracy[i] = True
+    anchors = np.array(plan.anchor_indices(), dtype=np.int64)
+    shape, cells = plan.shape, plan.cells
     return GridResult(
-        x=np.asarray(x, dtype=np.float64),
-        y=None if y is None else np.asarray(y, dtype=np.float64),
+        x=np.asarray(plan.x, dtype=np.float64),
+        y=None if plan.y is None else np.asarray(plan.y, dtype=np.float64),
+        anchors=np.array(plan.anchors, dtype=np.float64).reshape(-1, 2),
         datasets=tuple(
             DatasetGrid(
                 name=name,
-                loss=loss[i].reshape(shape),
-                stderr=stderr[i].reshape(shape),
-                accuracy=accuracy[i].reshape(shape) if has_accuracy[i] else None,
-                status=status[i].reshape(shape),
+                loss=loss[i, :cells].reshape(shape),
+                stderr=stderr[i, :cells].reshape(shape),
+                accuracy=accuracy[i, :cells].reshape(shape) if has_accuracy[i] else None,
+                status=status[i, :cells].reshape(shape),
                 samples=samples[i],
+                anchors=DatasetTile(
+                    loss=loss[i, anchors],
+                    stderr=stderr[i, anchors],
+                    accuracy=accuracy[i, anchors] if has_accuracy[i] else None,
+                    status=status[i, anchors],
+                ),
             )
             for i, name in enumerate(names)
         ),
@@ -241,6 +274,18 @@ def _dataset_json(d: DatasetGrid) -> dict[str, Any]:
     }
     if d.accuracy is not None:
         body["accuracy"] = {"values": _nulled(d.accuracy, d.status)}
+    return body
+
+
+def _anchor_json(tile: DatasetTile, k: int) -> dict[str, Any]:
+    status = tile.status[k : k + 1]
+    body = {
+        "loss": _nulled(tile.loss[k : k + 1], status)[0],
+        "stderr": _nulled(tile.stderr[k : k + 1], status)[0],
+        "status": _words(status)[0],
+    }
+    if tile.accuracy is not None:
+        body["accuracy"] = _nulled(tile.accuracy[k : k + 1], status)[0]
     return body
 
 
