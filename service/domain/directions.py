@@ -60,6 +60,11 @@ class RandomDirection(_Spec):
         default=frozenset({Ignored.BIAS, Ignored.NORM}), description=_IGNORE_HELP
     )
     convention: Convention = Convention.LOSSATLAS
+    axis: Literal["x", "y"] | None = Field(
+        default=None,
+        description="Which of the seed's two streams of numbers. Left out, it is the axis that "
+        "the direction is given for, or x; recorded either way.",
+    )
 
 
 class BetweenDirection(_Spec):
