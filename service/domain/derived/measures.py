@@ -1,0 +1,53 @@
+"""The table of measures: which are computed for a curve and which for a surface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from service.domain.cells import CellStatus
+from service.domain.derived import barrier, basin, curvature, extremes
+from service.domain.derived.measure import Measure
+from service.domain.results import DatasetGrid, GridResult
+
+_Rule = Callable[[GridResult, DatasetGrid], Measure]
+
+ANY: Final[Mapping[str, _Rule]] = {
+    "minimum": extremes.minimum,
+    "maximum": extremes.maximum,
+    "roughness": curvature.roughness,
+    "nonconvex_share": curvature.nonconvex_share,
+    "local_minima": extremes.local_minima,
+}
+PLANE: Final[Mapping[str, _Rule]] = {
+    "center_loss": extremes.center_loss,
+    "sharpness": basin.sharpness,
+    "basin_width": basin.basin_width,
+}
+LINE: Final[Mapping[str, _Rule]] = {
+    "origin_loss": extremes.origin_loss,
+    "target_loss": extremes.target_loss,
+    "barrier": barrier.barrier,
+    "barrier_over_worse_end": barrier.barrier_over_worse_end,
+}
+
+
+def measure(result: GridResult) -> dict[str, Any]:
+    """Every measure of a finished grid, as the wire's `derived`.
+
+    The first data set's measures stand at the top level, so that they can be filtered and
+    sorted by; all data sets' measures stand under `datasets`.
+    """
+    by_dataset = {d.name: _of_dataset(result, d) for d in result.datasets}
+    first = result.datasets[0].name
+    return {"dataset": first, **by_dataset[first], "datasets": by_dataset}
+
+
+def _of_dataset(result: GridResult, dataset: DatasetGrid) -> dict[str, Any]:
+    rules = {**ANY, **(LINE if result.y is None else PLANE)}
+    body: dict[str, Any] = {name: rule(result, dataset).to_json() for name, rule in rules.items()}
+    codes = dataset.status.ravel()
+    body["cells"] = {
+        code.word: int((codes == code).sum()) for code in CellStatus if (codes == code).any()
+    }
+    return body
