@@ -1,0 +1,54 @@
+# Lossatlas: every task that a developer or CI needs. `make help` lists them.
+# A fresh machine needs Python 3.11 and make; everything else comes from pip (and, for browser
+# tests, from Debian's packages).
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+STAMP  := $(VENV)/.installed
+PINS   := deploy/constraints.txt
+
+.DEFAULT_GOAL := help
+
+.PHONY: help setup demo up test lint format bench openapi clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Create .venv and install everything, pinned
+
+$(STAMP): pyproject.toml openapi/client/pyproject.toml $(PINS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet "torch==$$(sed -n 's/^torch==//p' $(PINS))"
+	$(PIP) install --quiet --constraint $(PINS) --editable '.[workers,embedded,test]' --editable openapi/client
+	touch $@
+
+demo: $(STAMP) ## Train two networks, push them, map them: PNG and JSON in demo-output/
+	$(BIN)/lossatlas-server demo
+
+up: $(STAMP) ## Run the whole service on this machine (Ctrl-C stops it)
+	$(BIN)/lossatlas-server up
+
+test: lint ## Lint, then run the tests against real servers
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff, mypy --strict, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --strict openapi/client/lossatlas
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Rewrite the code as ruff likes it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Time the claims; results go to tests/benchmarks/results/
+	$(BIN)/python -m tests.benchmarks
+
+openapi: $(STAMP) ## Write openapi/v1.json from the code
+	$(BIN)/python -m service.main openapi > openapi/v1.json.new && mv openapi/v1.json.new openapi/v1.json
+
+clean: ## Remove what was built (not .lossatlas, which holds data)
+	rm -rf $(VENV) build dist *.egg-info openapi/client/*.egg-info .mypy_cache .ruff_cache .pytest_cache
