@@ -86,9 +86,7 @@ def common_prefix(wanted: Mapping[str, TensorShape], given: Mapping[str, TensorS
     return ""
 
 
-def refuse(
-    code: str, pointer: str, what: str, found: Sequence[Misfit], *, fix: str
-) -> Problem:
+def refuse(code: str, pointer: str, what: str, found: Sequence[Misfit], *, fix: str) -> Problem:
     """The problem that names each misfit (the first fifty, with a count of all).
 
     Args:

@@ -1,0 +1,80 @@
+"""Wire types of directions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from service.domain.directions import (
+    BetweenDirection,
+    RandomDirection,
+    UploadedDirection,
+)
+from service.domain.ids import CheckpointId, DirectionId, ModelId
+
+
+class NewRandomDirection(RandomDirection):
+    """Gaussian numbers, scaled against the weights of `checkpoint`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "checkpoint": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
+                    "kind": "random",
+                    "seed": 1,
+                    "normalize": "filter",
+                    "ignore": ["bias", "norm"],
+                }
+            ]
+        }
+    )
+
+    checkpoint: CheckpointId
+
+
+class NewBetweenDirection(BetweenDirection):
+    """θ_target − θ_checkpoint."""
+
+    checkpoint: CheckpointId
+
+
+class NewUploadedDirection(UploadedDirection):
+    """A safetensors object with the parameters' names and shapes."""
+
+    checkpoint: CheckpointId
+
+
+NewDirection = Annotated[
+    NewRandomDirection | NewBetweenDirection | NewUploadedDirection, Field(discriminator="kind")
+]
+NEW_DIRECTION: TypeAdapter[NewRandomDirection | NewBetweenDirection | NewUploadedDirection] = (
+    TypeAdapter(NewDirection)
+)
+
+
+class DirectionOut(BaseModel):
+    """A recorded direction: the same spec at the same checkpoint is one direction."""
+
+    id: DirectionId
+    project: str
+    model: ModelId
+    checkpoint: CheckpointId
+    spec: dict[str, Any] = Field(description="As resolved: every default filled in.")
+    materialised: bool = Field(
+        description="Whether its tensors exist. A job computes them when it first uses the "
+        "direction."
+    )
+    norm: float | None = Field(description="‖d‖ as used, once materialised.")
+    created_at: datetime
+    created_by: str | None
+    links: dict[str, str]
+
+
+class DirectionPage(BaseModel):
+    """Newest first."""
+
+    items: list[DirectionOut]
+    next_cursor: str | None
