@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from service.domain.units import JobPlan
 class DatasetGrid:
     """One data set's values. Every array has the grid's shape, (ny, nx) or (n,).
 
-    `anchors` holds the values at `GridResult.anchors`, shape (k,), in the same order.
+    `anchors` holds the values at `GridResult.anchors`, shape (k,), in the same order. `extra`
+    holds further values of every cell by name, for jobs that compute more than the loss.
     """
 
     name: str
@@ -33,6 +34,7 @@ class DatasetGrid:
     status: NDArray[np.int8]
     samples: int
     anchors: DatasetTile
+    extra: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class GridResult:
             if d.accuracy is not None:
                 arrays[f"d{i}.accuracy"] = d.accuracy
             arrays[f"d{i}.status"] = d.status
+            arrays.update({f"d{i}.extra.{name}": values for name, values in d.extra.items()})
             arrays[f"d{i}.samples"] = np.array(d.samples, dtype=np.int64)
             arrays.update(_tile_arrays(f"d{i}.anchor", d.anchors))
         return arrays
@@ -96,6 +99,7 @@ class GridResult:
                 status=arrays[f"d{i}.status"],
                 samples=int(arrays[f"d{i}.samples"]),
                 anchors=_tile_from(f"d{i}.anchor", arrays),
+                extra=_extra(f"d{i}", arrays),
             )
             for i, name in enumerate(arrays["names"])
         )
@@ -126,6 +130,7 @@ class DatasetTile:
     stderr: NDArray[np.float64]
     accuracy: NDArray[np.float64] | None
     status: NDArray[np.int8]
+    extra: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ class Tile:
     def from_npz(cls, data: bytes) -> Tile:
         """Raises ValueError when the bytes are not a tile."""
         arrays = decode_npz(data)
-        count = sum(1 for key in arrays if key.endswith(".loss"))
+        count = sum(1 for key in arrays if key.endswith(".status"))
         try:
             datasets = tuple(_tile_from(f"d{i}", arrays) for i in range(count))
             return cls(index=arrays["index"], datasets=datasets)
@@ -161,6 +166,7 @@ def _tile_arrays(prefix: str, tile: DatasetTile) -> dict[str, NDArray[Any]]:
     }
     if tile.accuracy is not None:
         arrays[f"{prefix}.accuracy"] = tile.accuracy
+    arrays.update({f"{prefix}.extra.{name}": values for name, values in tile.extra.items()})
     return arrays
 
 
@@ -170,7 +176,13 @@ def _tile_from(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> DatasetTile:
         stderr=arrays[f"{prefix}.stderr"],
         accuracy=arrays.get(f"{prefix}.accuracy"),
         status=arrays[f"{prefix}.status"],
+        extra=_extra(prefix, arrays),
     )
+
+
+def _extra(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+    start = f"{prefix}.extra."
+    return {key.removeprefix(start): a for key, a in arrays.items() if key.startswith(start)}
 
 
 def assemble(
@@ -190,6 +202,7 @@ def assemble(
     accuracy = np.full((len(names), total), np.nan)
     has_accuracy = [False] * len(names)
     status = np.full((len(names), total), CellStatus.PENDING, dtype=np.int8)
+    extra: list[dict[str, NDArray[np.float64]]] = [{} for _ in names]
     for tile in tiles:
         if len(tile.datasets) != len(names):
             raise ValueError(f"a tile of {len(tile.datasets)} data sets in a grid of {len(names)}")
@@ -202,6 +215,8 @@ def assemble(
             if d.accuracy is not None:
                 accuracy[i, tile.index] = d.accuracy
                 has_accuracy[i] = True
+            for key, values in d.extra.items():
+                extra[i].setdefault(key, np.full(total, np.nan))[tile.index] = values
     anchors = np.array(plan.anchor_indices(), dtype=np.int64)
     shape, cells = plan.shape, plan.cells
     return GridResult(
@@ -221,7 +236,9 @@ def assemble(
                     stderr=stderr[i, anchors],
                     accuracy=accuracy[i, anchors] if has_accuracy[i] else None,
                     status=status[i, anchors],
+                    extra={key: values[anchors] for key, values in extra[i].items()},
                 ),
+                extra={key: values[:cells].reshape(shape) for key, values in extra[i].items()},
             )
             for i, name in enumerate(names)
         ),
@@ -274,6 +291,8 @@ def _dataset_json(d: DatasetGrid) -> dict[str, Any]:
     }
     if d.accuracy is not None:
         body["accuracy"] = {"values": _nulled(d.accuracy, d.status)}
+    for name, values in d.extra.items():
+        body[name] = {"values": _nulled(values, d.status)}
     return body
 
 

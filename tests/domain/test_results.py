@@ -119,3 +119,16 @@ def _pickled_npz() -> bytes:
 
 def test_equal_names_are_told_apart() -> None:
     assert unique_names(["train", "test", "train"]) == ("train", "test", "train (2)")
+
+
+def test_extra_values_travel_with_the_cells() -> None:
+    p = plan([0.0, 1.0, 2.0], [0.0, 1.0])
+    index = p.order()
+    ok = np.zeros(6, dtype=np.int8)
+    values = 1.0 * index
+    tile = Tile(index, (DatasetTile(values, values, None, ok, {"lambda_max": values * 2}),))
+    result = assemble(p, ["a"], [1], [Tile.from_npz(tile.to_npz())])
+    back = GridResult.from_arrays(decode_npz(encode_npz(result.to_arrays())))
+    np.testing.assert_array_equal(back.datasets[0].extra["lambda_max"], [[0, 2, 4], [6, 8, 10]])
+    assert back.to_json()["datasets"]["a"]["lambda_max"]["values"] == [[0, 2, 4], [6, 8, 10]]
+    assert back.datasets[0].anchors.extra["lambda_max"].tolist() == [0.0]
