@@ -9,7 +9,7 @@ import sys
 
 import tests.benchmarks as package
 
-SUPPORT = {"timing", "networks", "__main__"}
+SUPPORT = {"timing", "networks", "published", "__main__"}
 
 
 def main() -> int:
