@@ -1,0 +1,100 @@
+"""The choice of a batch size: within the budget, within the data, and memory told honestly."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests.engine.cases import BY_NAME
+from tests.support.module_network import ModuleNetwork, point_of
+from workers.engine.activations import peak_activation_bytes
+from workers.engine.batching import (
+    activation_bytes_per_sample,
+    choose_batch_size,
+    measure_cell_seconds,
+)
+from workers.engine.datasets import Dataset
+from workers.engine.directions import random_direction
+from workers.engine.errors import MemoryExceeded
+from workers.engine.evaluation import Setting
+from workers.engine.losses import Loss
+from workers.engine.surface import plane_evaluator
+
+CASE = BY_NAME["convnet"]
+SETTING = Setting(CASE.network, CASE.loss, 1)
+
+
+def test_the_peak_counts_live_outputs_only() -> None:
+    # A chain of equal layers holds two activations at a time, however long it is.
+    chain = nn.Sequential(*(nn.Linear(64, 64) for _ in range(9)))
+    x = torch.zeros(10, 64)
+    with torch.inference_mode():
+        peak = peak_activation_bytes(chain, (x,))
+    assert peak == 2 * 10 * 64 * 4
+
+
+def test_views_cost_nothing() -> None:
+    x = torch.zeros(8, 8)
+    assert peak_activation_bytes(lambda t: t.t().reshape(4, 16)[:2].t(), (x,)) <= 8 * 8 * 4
+    assert peak_activation_bytes(lambda t: t.view(64)[:32], (x,)) == 0
+
+
+def test_the_choice_keeps_to_the_data_and_to_the_budget() -> None:
+    chosen = choose_batch_size(SETTING, CASE.origin, [CASE.dataset])
+    assert chosen == CASE.dataset.samples  # 37: less than any candidate
+    per_sample = activation_bytes_per_sample(SETTING, CASE.origin, CASE.dataset)
+    assert per_sample >= 2 * 6 * 8 * 8 * 4
+    tight = choose_batch_size(
+        SETTING, CASE.origin, [CASE.dataset], memory_budget_bytes=int(2 * 5 * per_sample) + 1
+    )
+    assert tight == 5
+
+
+def test_several_candidates_are_measured_and_one_of_them_is_taken() -> None:
+    big = Dataset("big", (torch.zeros(700, 1, 8, 8),), torch.zeros(700, dtype=torch.int64))
+    assert choose_batch_size(SETTING, CASE.origin, [big]) in (64, 128, 256, 512)
+
+
+def test_a_budget_too_small_for_one_sample_is_said_so() -> None:
+    with pytest.raises(MemoryExceeded, match="one sample needs") as caught:
+        choose_batch_size(SETTING, CASE.origin, [CASE.dataset], memory_budget_bytes=100)
+    assert (caught.value.code, caught.value.batch_size) == ("out_of_memory", 1)
+
+
+class Greedy(nn.Module):
+    """Asks for far more memory than any machine has once a batch holds more than six samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > 6:
+            torch.empty(1 << 60, dtype=torch.uint8)
+        return x * self.w
+
+
+def test_running_out_of_memory_halves_the_choice_and_names_the_size_in_an_evaluation() -> None:
+    module = Greedy()
+    network = ModuleNetwork(module)
+    dataset = Dataset("d", (torch.ones(40, 1),), torch.ones(40, 1))
+    setting = Setting(network, Loss.named("mse"), 40)
+    assert choose_batch_size(setting, point_of(module), [dataset]) == 5
+    evaluator = plane_evaluator(
+        setting, point_of(module), random_direction(network, 0, "x"), None, [dataset]
+    )
+    with pytest.raises(MemoryExceeded) as caught:
+        evaluator.evaluate([(0.0, None)])
+    assert caught.value.batch_size == 40
+
+
+def test_a_cell_takes_some_time() -> None:
+    evaluator = plane_evaluator(
+        Setting(CASE.network, CASE.loss, 37),
+        CASE.origin,
+        random_direction(CASE.network, 0, "x"),
+        None,
+        [CASE.dataset],
+    )
+    assert 0 < measure_cell_seconds(evaluator, [(0.0, None), (0.5, None), (1.0, None)]) < 60

@@ -1,0 +1,191 @@
+"""Where a cell lies: the parameters and buffers of (α, β), written into static vectors.
+
+Owns the arithmetic of moving in weight space and the buffers' policy. Each placement holds the
+vectors it combines (θ, δ, η or θ, θ′), one flat vector each, on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from workers.engine.direction import Direction
+from workers.engine.errors import InputInvalid
+from workers.engine.layout import ParameterLayout
+from workers.engine.network import Network, Point, is_floating, variance_buffers
+
+
+class BufferPolicy(StrEnum):
+    """`frozen`: the origin's everywhere. `interpolate`: they move along the direction too."""
+
+    FROZEN = "frozen"
+    INTERPOLATE = "interpolate"
+
+    @classmethod
+    def named(cls, word: str) -> BufferPolicy:
+        """The policy of this name.
+
+        Raises:
+            InputInvalid: there is none.
+        """
+        try:
+            return cls(word)
+        except ValueError:
+            raise InputInvalid(
+                f"unknown buffer policy {word!r}; known are 'frozen' and 'interpolate'"
+            ) from None
+
+
+class Placement(Protocol):
+    """Writes cells' parameters and buffers; a line's cells have β = 0."""
+
+    @property
+    def parameter_layout(self) -> ParameterLayout: ...
+    @property
+    def buffer_layout(self) -> ParameterLayout: ...
+    @property
+    def fixed_buffers(self) -> Mapping[str, Tensor]:
+        """Buffers that no direction moves, such as counters."""
+        ...
+
+    def write(self, alpha: float, beta: float, parameters: Tensor, buffers: Tensor) -> None:
+        """Fills the two flat vectors with the cell's values."""
+        ...
+
+    def is_valid(self, alpha: float, beta: float) -> bool:
+        """False where a variance would go below zero."""
+        ...
+
+
+class _Vectors:
+    """What the two placements share: layouts, fixed buffers, and the host's look at variances."""
+
+    def __init__(
+        self,
+        network: Network,
+        origin: Point,
+        policy: BufferPolicy,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.parameter_layout = ParameterLayout.of(network.parameters, channels_last=True)
+        floating = [name for name, spec in network.buffers.items() if is_floating(spec)]
+        self.buffer_layout = ParameterLayout.of(network.buffers, names=floating)
+        self.fixed_buffers: Mapping[str, Tensor] = {
+            name: origin.buffers[name].to(device)
+            for name in network.buffers
+            if name not in floating
+        }
+        self._moves_buffers = policy is BufferPolicy.INTERPOLATE
+        self._variances = sorted(variance_buffers(network) & set(floating))
+        self._dtype = dtype
+        self._device = device
+        self._theta = self.parameter_layout.flatten(origin.parameters, dtype, device)
+        self._state = self.buffer_layout.flatten(origin.buffers, dtype, device)
+
+    def _host_variances(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        if not self._variances:
+            return torch.zeros(0, dtype=torch.float64)
+        return torch.cat(
+            [
+                tensors[name].detach().to("cpu", torch.float64).reshape(-1)
+                for name in self._variances
+            ]
+        )
+
+    def _never_negative(self, variances: Callable[[], Tensor]) -> bool:
+        if not self._moves_buffers or not self._variances:
+            return True
+        # A NaN variance is not this fault: it gives a NaN loss, which is reported as such.
+        return not bool((variances() < 0).any())
+
+
+class PlanePlacement(_Vectors):
+    """θ + αδ + βη; without η a line along δ."""
+
+    def __init__(
+        self,
+        network: Network,
+        origin: Point,
+        x: Direction,
+        y: Direction | None,
+        policy: BufferPolicy,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        super().__init__(network, origin, policy, dtype, device)
+        directions = [x] if y is None else [x, y]
+        self._steps = [
+            self.parameter_layout.flatten(d.parameters, dtype, device) for d in directions
+        ]
+        moved = [self._buffer_part(d) for d in directions]
+        self._state_steps = [self.buffer_layout.flatten(part, dtype, device) for part in moved]
+        self._host_state = self._host_variances(origin.buffers)
+        self._host_steps = [self._host_variances(part) for part in moved]
+
+    def write(self, alpha: float, beta: float, parameters: Tensor, buffers: Tensor) -> None:
+        _combine(self._theta, self._steps, (alpha, beta), parameters)
+        if self._moves_buffers:
+            _combine(self._state, self._state_steps, (alpha, beta), buffers)
+        else:
+            buffers.copy_(self._state)
+
+    def is_valid(self, alpha: float, beta: float) -> bool:
+        def variances() -> Tensor:
+            value = self._host_state
+            for step, coordinate in zip(self._host_steps, (alpha, beta), strict=False):
+                value = value + coordinate * step
+            return value
+
+        return self._never_negative(variances)
+
+    def _buffer_part(self, direction: Direction) -> dict[str, Tensor]:
+        return {
+            entry.name: direction.buffers.get(entry.name, torch.zeros(entry.shape))
+            for entry in self.buffer_layout.entries
+        }
+
+
+class SegmentPlacement(_Vectors):
+    """(1 − α)θ + αθ′, with the very bits of θ at α = 0 and of θ′ at α = 1."""
+
+    def __init__(
+        self,
+        network: Network,
+        origin: Point,
+        target: Point,
+        policy: BufferPolicy,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        super().__init__(network, origin, policy, dtype, device)
+        self._target = self.parameter_layout.flatten(target.parameters, dtype, device)
+        self._target_state = self.buffer_layout.flatten(target.buffers, dtype, device)
+        self._host_ends = (
+            self._host_variances(origin.buffers),
+            self._host_variances(target.buffers),
+        )
+
+    def write(self, alpha: float, beta: float, parameters: Tensor, buffers: Tensor) -> None:
+        # lerp is exact at both ends, and where both ends are equal.
+        torch.lerp(self._theta, self._target, alpha, out=parameters)
+        if self._moves_buffers:
+            torch.lerp(self._state, self._target_state, alpha, out=buffers)
+        else:
+            buffers.copy_(self._state)
+
+    def is_valid(self, alpha: float, beta: float) -> bool:
+        start, end = self._host_ends
+        return self._never_negative(lambda: torch.lerp(start, end, alpha))
+
+
+def _combine(
+    origin: Tensor, steps: list[Tensor], coordinates: tuple[float, float], out: Tensor
+) -> None:
+    torch.add(origin, steps[0], alpha=coordinates[0], out=out)
+    if len(steps) > 1:
+        out.add_(steps[1], alpha=coordinates[1])
