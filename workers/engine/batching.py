@@ -48,8 +48,8 @@ def choose_batch_size(
     """The fastest of a few batch sizes that fit the budget, at least 1.
 
     `setting.batch_size` is ignored. A data set smaller than a candidate makes its own size one.
-    The measurement takes a fraction of a second for small networks; where one pass takes longer than that,
-    each candidate is run once.
+    The measurement takes a fraction of a second for small networks; where one pass takes longer
+    than that, each candidate is run once.
 
     Raises:
         MemoryExceeded: not even one sample fits the budget or the device.
