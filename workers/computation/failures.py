@@ -1,0 +1,62 @@
+"""From an exception in the child to the problem its supervisor reports, and whether to try again.
+
+Owns the judgement: wrong input fails the job at once, since trying again gives the same answer;
+a machine that ran out of memory or whose device broke is worth another attempt elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from service.domain.problems import KINDS, Problem
+from workers.engine.errors import EngineError, MemoryExceeded
+
+#: The engine's codes in the words of the catalogue.
+_ENGINE_CODES: Final[Mapping[str, str]] = {
+    "parameters_invalid": "weights_invalid",
+    "precision_unavailable": "not_supported",
+    "input_invalid": "incompatible_inputs",
+    "memory_exceeded": "out_of_memory",
+}
+_DETAIL_CHARACTERS: Final = 2000
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A problem as JSON; `retry` when another attempt may succeed; `broken` when this child is
+    not to be used again."""
+
+    problem: dict[str, Any]
+    retry: bool
+    broken: bool = False
+
+    def to_body(self) -> dict[str, Any]:
+        return {"problem": self.problem, "retry": self.retry, "broken": self.broken}
+
+
+def judge(error: Exception) -> Failure:
+    """What to say of an exception, without its traceback, and what to do about it."""
+    if isinstance(error, Problem):
+        return Failure(error.to_json(), retry=False)
+    if isinstance(error, MemoryExceeded | MemoryError | torch.OutOfMemoryError):
+        detail = str(error) or "the memory does not suffice"
+        return _failure("out_of_memory", detail, retry=True, broken=True)
+    if isinstance(error, EngineError):
+        code = _ENGINE_CODES.get(error.code, error.code)
+        return _failure(code if code in KINDS else "computation_failed", error.detail)
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, torch.AcceleratorError) or "CUDA error" in text or "cuDNN" in text:
+        # the device's context is unusable from here on; another process may fare better
+        return _failure("computation_failed", text, retry=True, broken=True)
+    if isinstance(error, OSError):
+        return _failure("internal_error", text, retry=True)
+    return _failure("computation_failed", text)
+
+
+def _failure(code: str, detail: str, *, retry: bool = False, broken: bool = False) -> Failure:
+    problem = Problem(code, detail[:_DETAIL_CHARACTERS])
+    return Failure(problem.to_json(), retry=retry, broken=broken)

@@ -1,0 +1,181 @@
+"""The children of one worker process: the one at work, and a spare that is already warm.
+
+Owns which child serves which job and when it is replaced. A child serves one job; the spare is
+started before it is needed, so that a small job does not wait for torch's import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from workers.childprocess import Child, ChildDied
+from workers.protocol import Frame
+from workers.sandbox import Confinement, Limits
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS: Final = 0.2
+
+
+class UnitFailed(Exception):
+    """A unit's work failed. `retry` when another attempt may fare better."""
+
+    def __init__(self, problem: dict[str, Any], *, retry: bool) -> None:
+        super().__init__(problem.get("detail", ""))
+        self.problem = problem
+        self.retry = retry
+
+
+class TimedOut(Exception):
+    """A request took longer than its unit may take; the child was killed."""
+
+
+@dataclass
+class _Serving:
+    child: Child
+    job: str
+    resources: contextlib.ExitStack
+    opened: bool = False
+
+
+class Runner:
+    """Not for use by several threads: children die with the thread that started them."""
+
+    def __init__(
+        self, *, limits: Limits, readable: Sequence[Path], confinement: Confinement
+    ) -> None:
+        self._limits = limits
+        self._readable = tuple(readable)
+        self._confinement = confinement
+        self._serving: _Serving | None = None
+        self._spare: Child | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the child at work."""
+        return None if self._serving is None else self._serving.child.pid
+
+    def warm(self) -> None:
+        """Starts a spare if there is none; returns at once."""
+        if self._spare is None:
+            self._spare = self._start()
+
+    def serves(self, job: str) -> bool:
+        """Whether the child at work has this job open."""
+        return self._serving is not None and self._serving.job == job and self._serving.opened
+
+    def resources(self, job: str) -> contextlib.ExitStack:
+        """What is to be released when the child of this job goes; takes a child for the job."""
+        return self._for(job).resources
+
+    def open(self, job: str, request: Frame, ask: Asking) -> None:
+        """Opens a job in its child, once. Raises what `request` raises."""
+        serving = self._for(job)
+        if not serving.opened:
+            self.request(job, request, ask)
+            serving.opened = True
+
+    def request(self, job: str, request: Frame, ask: Asking) -> Frame:
+        """Sends a request to the job's child and waits for its `done`.
+
+        Raises:
+            UnitFailed: the child says so.
+            ChildDied: it ended without an answer; it is replaced.
+            TimedOut: `ask.seconds` passed.
+            Whatever `ask.check` raises: the child is killed first.
+        """
+        serving = self._for(job)
+        deadline = time.monotonic() + ask.seconds
+        try:
+            serving.child.send(request)
+            while True:
+                ask.check()
+                if time.monotonic() > deadline:
+                    raise TimedOut(f"longer than {ask.seconds:g} seconds")
+                frame = serving.child.poll(_POLL_SECONDS)
+                if frame is None:
+                    continue
+                if frame.type == "progress":
+                    ask.on_progress(_count(frame.body.get("cells_done")))
+                elif frame.type == "done":
+                    return frame
+                elif frame.type == "failed":
+                    raise _failed(frame)
+                else:
+                    raise ChildDied(f"the child answered with a {frame.type!r} frame")
+        except UnitFailed as failure:
+            if failure.retry:
+                self.retire()
+            raise
+        except BaseException:
+            # in the middle of a request, it is of no further use
+            self.retire()
+            raise
+
+    def retire(self) -> None:
+        """Kills the child at work, if any, and lets go of what it held."""
+        if self._serving is not None:
+            serving, self._serving = self._serving, None
+            serving.child.kill()
+            serving.resources.close()
+
+    def close(self) -> None:
+        """Kills every child."""
+        self.retire()
+        if self._spare is not None:
+            spare, self._spare = self._spare, None
+            spare.kill()
+
+    def _for(self, job: str) -> _Serving:
+        if self._serving is not None and self._serving.job != job:
+            self.retire()
+        if self._serving is None:
+            self._serving = _Serving(self._warm_child(), job, contextlib.ExitStack())
+        return self._serving
+
+    def _warm_child(self) -> Child:
+        """The spare if it still lives, else a new one; a spare that died is nobody's fault."""
+        child, self._spare = self._spare, None
+        if child is not None:
+            try:
+                child.poll(0.0)
+            except ChildDied as death:
+                log.warning("the spare child is gone: %s", death)
+            else:
+                return child
+        return self._start()
+
+    def _start(self) -> Child:
+        return Child(limits=self._limits, readable=self._readable, confinement=self._confinement)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a request is waited for.
+
+    Attributes:
+        seconds: the time limit.
+        check: called several times a second; raises to give up.
+        on_progress: told how many cells are done.
+    """
+
+    seconds: float
+    check: Callable[[], None]
+    on_progress: Callable[[int], None] = lambda _cells: None
+
+
+def _failed(frame: Frame) -> UnitFailed:
+    problem = frame.body.get("problem")
+    if not isinstance(problem, dict) or not isinstance(problem.get("code"), str):
+        raise ChildDied("the child's failure names no problem")
+    return UnitFailed(problem, retry=bool(frame.body.get("retry")))
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
