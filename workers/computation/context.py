@@ -56,6 +56,7 @@ def open_job(body: Mapping[str, Any]) -> JobContext:
     Raises:
         Problem, EngineError: an input does not fit the network; the sentence names it.
     """
+    torch.set_num_threads(body["threads"])
     network = read_network(body["model"])
     loss = Loss.named(body["loss"])
     points = {

@@ -1,0 +1,267 @@
+"""What a child computes, called directly: plans that do not depend on the machine's mood, and
+tiles that have the same bits wherever and in whatever pieces they are computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from service.domain.cells import CellStatus
+from service.domain.problems import Problem
+from service.domain.results import Tile
+from tests.support.module_network import ModuleNetwork
+from workers.computation.context import JobContext
+from workers.computation.directions import build_direction, read_direction
+from workers.computation.evaluators import Space, build_evaluator
+from workers.computation.failures import judge
+from workers.computation.preparation import Prepared, prepare
+from workers.computation.tile import evaluate_tile
+from workers.engine.datasets import Dataset
+from workers.engine.direction import inner, norm
+from workers.engine.errors import MemoryExceeded, ParametersInvalid, TargetsInvalid
+from workers.engine.losses import Loss
+from workers.engine.network import Point
+from workers.engine.placement import BufferPolicy
+from workers.engine.precision import Precision
+
+_RANDOM = {
+    "kind": "random",
+    "seed": 7,
+    "normalize": "filter",
+    "ignore": ["bias", "norm"],
+    "convention": "lossatlas",
+    "axis": None,
+}
+
+
+def _module() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
+    )
+
+
+def _point(module: nn.Module, seed: int) -> Point:
+    generator = torch.Generator().manual_seed(seed)
+    parameters = {
+        name: torch.randn(p.shape, generator=generator) for name, p in module.named_parameters()
+    }
+    buffers = {
+        name: torch.rand(b.shape, generator=generator) + 0.5 if b.is_floating_point() else b.clone()
+        for name, b in module.named_buffers()
+    }
+    return Point(parameters, buffers)
+
+
+def _dataset(name: str, samples: int, *, classes: int = 3) -> Dataset:
+    generator = torch.Generator().manual_seed(samples)
+    inputs = torch.randn(samples, 1, 4, 4, generator=generator)
+    return Dataset(name, (inputs,), torch.randint(0, classes, (samples,), generator=generator))
+
+
+@pytest.fixture
+def context() -> JobContext:
+    module = _module()
+    origin, target = _point(module, 1), _point(module, 2)
+    return JobContext(
+        job="job_1",
+        network=ModuleNetwork(module),
+        loss=Loss.named("cross_entropy"),
+        precision=Precision.FLOAT32,
+        buffers=BufferPolicy.FROZEN,
+        device=torch.device("cpu"),
+        origin=origin,
+        points={"ckp_1": origin, "ckp_2": target},
+        datasets=(_dataset("train", 50), _dataset("test", 23)),
+    )
+
+
+def _surface_request(**more: Any) -> dict[str, Any]:
+    directions = {axis: {"spec": _RANDOM, "object": None} for axis in ("x", "y")}
+    return {"directions": directions, "orthogonalise": False, "target": None, **more}
+
+
+def _tile(prepared: Prepared, points: list[list[float]]) -> Tile:
+    request = {"indices": list(range(len(points))), "points": points}
+    return evaluate_tile(prepared.evaluator, prepared.space, request, lambda _cells: None)
+
+
+def test_preparing_twice_gives_the_same_plan_and_the_same_bytes(context: JobContext) -> None:
+    first, second = prepare(context, _surface_request()), prepare(context, _surface_request())
+    assert first.objects == second.objects
+    assert first.space == second.space
+
+    def lasting(body: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in body.items() if k not in ("cell_seconds", "peak_memory_bytes")}
+
+    assert lasting(first.body) == lasting(second.body)
+    assert first.body["cell_seconds"] > 0
+
+
+def test_one_seed_gives_different_directions_on_the_two_axes(context: JobContext) -> None:
+    prepared = prepare(context, _surface_request())
+    assert prepared.objects["x"] != prepared.objects["y"]
+    assert abs(prepared.body["cosine"]) < 0.5
+
+
+def test_a_saved_stream_is_itself_on_either_axis(context: JobContext) -> None:
+    spec = {**_RANDOM, "axis": "x"}
+    on_x = build_direction(context, "x", spec, None)
+    on_y = build_direction(context, "y", spec, None)
+    assert all(torch.equal(on_x.parameters[n], on_y.parameters[n]) for n in on_x.parameters)
+
+
+def test_orthogonal_directions_are_the_jobs_own(context: JobContext) -> None:
+    plain = prepare(context, _surface_request())
+    prepared = prepare(context, _surface_request(orthogonalise=True))
+    assert prepared.body["own"] == ["y"]
+    assert prepared.body["orthogonalised"] is True
+    assert abs(prepared.body["cosine"]) < 1e-6
+    assert prepared.objects["x"] == plain.objects["x"]
+    assert prepared.objects["y"] != plain.objects["y"]
+
+
+def test_tiles_have_the_same_bits_in_another_process_and_in_other_pieces(
+    context: JobContext, tmp_path: Path
+) -> None:
+    prepared = prepare(context, _surface_request())
+    points = [[a, b] for b in (-1.0, 0.0, 0.5) for a in (-0.5, 0.0, 1.0)]
+    whole = _tile(prepared, points)
+    directions = {}
+    for axis, data in prepared.objects.items():
+        path = tmp_path / axis
+        path.write_bytes(data)
+        directions[axis] = read_direction(context, path)
+    elsewhere = build_evaluator(context, prepared.space, directions)
+    for start in range(0, len(points), 2):
+        request = {
+            "indices": list(range(start, min(start + 2, len(points)))),
+            "points": points[start : start + 2],
+        }
+        part = evaluate_tile(elsewhere, prepared.space, request, lambda _cells: None)
+        for mine, theirs in zip(whole.datasets, part.datasets, strict=True):
+            assert mine.accuracy is not None
+            assert theirs.accuracy is not None
+            for a, b in (
+                (mine.loss, theirs.loss),
+                (mine.stderr, theirs.stderr),
+                (mine.accuracy, theirs.accuracy),
+            ):
+                assert a[start : start + 2].tobytes() == b.tobytes()
+
+
+def test_progress_counts_cells(context: JobContext) -> None:
+    prepared = prepare(context, _surface_request())
+    seen: list[int] = []
+    request = {"indices": [4, 5, 6], "points": [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]}
+    tile = evaluate_tile(prepared.evaluator, prepared.space, request, seen.append)
+    assert seen == [1, 2, 3]
+    assert tile.index.tolist() == [4, 5, 6]
+
+
+def test_a_line_is_computed_from_its_two_ends(context: JobContext) -> None:
+    spec = {"kind": "between", "target": "ckp_2", "normalize": "none", "ignore": []}
+    prepared = prepare(
+        context,
+        {
+            "directions": {"x": {"spec": spec, "object": None}},
+            "orthogonalise": False,
+            "target": "ckp_2",
+        },
+    )
+    assert prepared.body["cosine"] is None
+    ends = _tile(prepared, [[0.0, 0.0], [1.0, 0.0]])
+    at_target = JobContext(**{**vars(context), "origin": context.points["ckp_2"]})
+    # frozen buffers are the origin's, so put the origin's under the target's parameters
+    mixed = Point(context.points["ckp_2"].parameters, context.origin.buffers)
+    at_target = JobContext(**{**vars(context), "origin": mixed})
+    alone = _tile(prepare(at_target, _surface_request()), [[0.0, 0.0]])
+    assert ends.datasets[0].loss[1] == alone.datasets[0].loss[0]
+    distance = math.sqrt(
+        sum(
+            float(((p - context.origin.parameters[n]).double() ** 2).sum())
+            for n, p in context.points["ckp_2"].parameters.items()
+        )
+    )
+    assert prepared.body["norms"]["x"] == pytest.approx(distance, rel=1e-6)
+
+
+def test_uploaded_directions_are_used_as_they_are(context: JobContext, tmp_path: Path) -> None:
+    given = {f"x.{n}": torch.randn_like(p) for n, p in context.origin.parameters.items()}
+    given |= {f"y.{n}": torch.randn_like(p) for n, p in context.origin.parameters.items()}
+    path = tmp_path / "directions"
+    safetensors.torch.save_file(given, path)
+    spec = {"kind": "uploaded", "object": "…", "prefix": "y.", "normalize": "none", "ignore": []}
+    direction = build_direction(context, "x", spec, path)
+    for name, tensor in direction.parameters.items():
+        assert torch.equal(tensor, given[f"y.{name}"])
+    missing = {**spec, "prefix": "z."}
+    with pytest.raises(ValueError, match="lacks"):
+        build_direction(context, "x", missing, path)
+
+
+def test_a_materialised_direction_is_reused_bit_for_bit(
+    context: JobContext, tmp_path: Path
+) -> None:
+    made = prepare(context, _surface_request()).objects["x"]
+    path = tmp_path / "x"
+    path.write_bytes(made)
+    request = _surface_request()
+    request["directions"]["x"] = {"spec": {"kind": "unread"}, "materialised": str(path)}
+    assert prepare(context, request).objects["x"] == made
+
+
+def test_infinite_losses_are_data(context: JobContext) -> None:
+    prepared = prepare(context, _surface_request())
+    tile = _tile(prepared, [[1e30, 0.0], [1e38, 1e38], [0.0, 0.0]])
+    status = tile.datasets[0].status
+    assert status[2] == CellStatus.OK
+    assert status[1] in (CellStatus.NAN, CellStatus.POSINF)
+    assert np.isfinite(tile.datasets[0].loss[2])
+
+
+def test_geometry_agrees_with_the_tensors(context: JobContext) -> None:
+    prepared = prepare(context, _surface_request())
+    x = build_direction(context, "x", _RANDOM, None)
+    y = build_direction(context, "y", _RANDOM, None)
+    assert prepared.body["norms"]["x"] == norm(x)
+    assert prepared.body["cosine"] == pytest.approx(inner(x, y) / (norm(x) * norm(y)))
+
+
+def test_targets_out_of_range_are_found_before_any_tile(context: JobContext) -> None:
+    wrong = JobContext(**{**vars(context), "datasets": (_dataset("train", 50, classes=9),)})
+    with pytest.raises(TargetsInvalid, match="must lie between 0 and 2"):
+        prepare(wrong, _surface_request())
+
+
+def test_a_space_differs_when_anything_that_moves_a_bit_does() -> None:
+    space = Space(None, (("x", "sha256:1"),), 64)
+    assert space == Space(None, (("x", "sha256:1"),), 64)
+    assert space != Space(None, (("x", "sha256:2"),), 64)
+    assert space != Space(None, (("x", "sha256:1"),), 32)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "retry", "broken"),
+    [
+        (TargetsInvalid("targets lie between 0 and 9"), "targets_invalid", False, False),
+        (ParametersInvalid("no parameter given for 'w'"), "weights_invalid", False, False),
+        (MemoryExceeded("too much", batch_size=4), "out_of_memory", True, True),
+        (MemoryError(), "out_of_memory", True, True),
+        (RuntimeError("CUDA error: an illegal access"), "computation_failed", True, True),
+        (RuntimeError("shapes differ"), "computation_failed", False, False),
+        (Problem("dataset_invalid", "no such tensor"), "dataset_invalid", False, False),
+        (FileNotFoundError("gone"), "internal_error", True, False),
+    ],
+)
+def test_failures_are_judged(error: Exception, code: str, retry: bool, broken: bool) -> None:
+    failure = judge(error)
+    assert (failure.problem["code"], failure.retry, failure.broken) == (code, retry, broken)
+    assert failure.problem["detail"]
