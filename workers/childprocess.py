@@ -42,7 +42,7 @@ class Child:
     ) -> None:
         """Starts the process and returns at once. Raises OSError when that is impossible."""
         self._limits = limits
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by kill)
         request_read, self._write_fd = os.pipe()
         self._read_fd, reply_write = os.pipe()
         os.set_blocking(self._write_fd, False)
@@ -192,7 +192,9 @@ def describe_death(status: int | None, stderr: str, limits: Limits) -> str:
     """One sentence for a person: the signal or exit status, the last thing said, the limits."""
     if status is None:
         how = "closed its pipe without ending"
-    elif status < 0:
+    elif status < 0 or status > 128:
+        # bubblewrap says 128 + n for a child killed by signal n, as shells do
+        status = status if status < 0 else 128 - status
         how = f"was killed by {_signal_name(-status)}"
     else:
         how = f"ended with exit status {status}"

@@ -44,6 +44,24 @@ _ALLOCATOR: Final = {
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
 
+#: Its own namespaces, no capability, and a file system that holds only what is bound into it.
+_WRAPPED: Final = (
+    "--die-with-parent",
+    "--unshare-net",
+    "--unshare-ipc",
+    "--unshare-pid",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+    "--cap-drop",
+    "ALL",
+    "--dev",
+    "/dev",
+    "--proc",
+    "/proc",
+    "--tmpfs",
+    "/tmp",  # noqa: S108 (inside, and nobody else's)
+)
+
 #: A child writes no files; what it may write is the tail of its own standard error.
 _FILE_BYTES: Final = 16 << 20
 _OPEN_FILES: Final = 1024
@@ -112,19 +130,7 @@ def command(
         binds += ["--dev-bind", str(device), str(device)]
     return [
         confinement.bubblewrap,
-        "--die-with-parent",
-        "--unshare-net",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-        "--cap-drop",
-        "ALL",
-        "--dev",
-        "/dev",
-        "--proc",
-        "/proc",
-        "--tmpfs",
-        "/tmp",  # noqa: S108
+        *_WRAPPED,
         *binds,
         "--",
         *python,
@@ -214,17 +220,7 @@ def _visible(readable: Sequence[Path]) -> list[Path]:
 def _works(bubblewrap: str) -> bool:
     try:
         tried = subprocess.run(
-            [
-                bubblewrap,
-                "--ro-bind",
-                "/",
-                "/",
-                "--unshare-net",
-                "--dev",
-                "/dev",
-                "--",
-                "/bin/true",
-            ],
+            [bubblewrap, "--ro-bind", "/", "/", *_WRAPPED, "--", "/bin/true"],
             capture_output=True,
             timeout=10,
             check=False,
