@@ -92,6 +92,8 @@ class Child:
         Raises:
             ChildDied: the child ended or broke the protocol; it is dead by then.
         """
+        if self._closed:
+            raise ChildDied("the child process is gone already")
         deadline = time.monotonic() + timeout
         while True:
             while self._frames:
