@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from service.domain.directions import (
     BetweenDirection,
@@ -17,20 +17,6 @@ from service.domain.ids import CheckpointId, DirectionId, ModelId
 
 class NewRandomDirection(RandomDirection):
     """Gaussian numbers, scaled against the weights of `checkpoint`."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "checkpoint": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
-                    "kind": "random",
-                    "seed": 1,
-                    "normalize": "filter",
-                    "ignore": ["bias", "norm"],
-                }
-            ]
-        }
-    )
 
     checkpoint: CheckpointId
 
@@ -53,6 +39,38 @@ NewDirection = Annotated[
 NEW_DIRECTION: TypeAdapter[NewRandomDirection | NewBetweenDirection | NewUploadedDirection] = (
     TypeAdapter(NewDirection)
 )
+
+
+#: Shown in the API's documentation.
+EXAMPLES: Final[dict[str, Any]] = {
+    "random": {
+        "summary": "Filter-normalised Gaussian numbers",
+        "value": {
+            "checkpoint": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
+            "kind": "random",
+            "seed": 1,
+            "normalize": "filter",
+            "ignore": ["bias", "norm"],
+        },
+    },
+    "between": {
+        "summary": "Towards another checkpoint",
+        "value": {
+            "checkpoint": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
+            "kind": "between",
+            "target": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c4",
+        },
+    },
+    "uploaded": {
+        "summary": "One of your own",
+        "value": {
+            "checkpoint": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
+            "kind": "uploaded",
+            "object": "sha256:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+            "prefix": "x.",
+        },
+    },
+}
 
 
 class DirectionOut(BaseModel):

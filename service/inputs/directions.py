@@ -20,6 +20,7 @@ from service.domain.directions import (
     UploadedDirection,
 )
 from service.inputs.fit import FLOATING, Misfit, TensorShape, misfits
+from service.inputs.plain import plain_json
 
 AxisName = Literal["x", "y"]
 Spec = RandomDirection | BetweenDirection | UploadedDirection
@@ -50,8 +51,7 @@ def with_axis(spec: Spec, axis: AxisName) -> Spec:
 
 def spec_json(spec: Spec) -> dict[str, Any]:
     """The spec as JSON in which equal specs are equal texts (sets sorted)."""
-    body = spec.model_dump(mode="json")
-    body["ignore"] = sorted(body["ignore"])
+    body: dict[str, Any] = plain_json(spec)
     return body
 
 

@@ -29,6 +29,34 @@ class TensorShape:
 
 
 @dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of an uploaded file: what its header says, and where its bytes lie in the file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+    @property
+    def declared(self) -> TensorShape:
+        return TensorShape(self.dtype, self.shape)
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """An uploaded safetensors file by its digest; tensors by name, no data in memory."""
+
+    digest: str
+    tensors: Mapping[str, StoredTensor]
+
+    @property
+    def declared(self) -> dict[str, TensorShape]:
+        """Types and shapes by name."""
+        return {name: tensor.declared for name, tensor in self.tensors.items()}
+
+
+@dataclass(frozen=True)
 class Misfit:
     """One tensor that is not as the program needs it. `kind`: missing, extra, shape or type."""
 

@@ -1,10 +1,12 @@
-"""JSON that callers attach to things: kept as it came, but only what the database can keep."""
+"""JSON in and out: what callers attach to things, and specs as one text for equal values."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import Enum
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel
 
 from service.domain.digests import canonical_json
 
@@ -28,3 +30,21 @@ def _storable(value: dict[str, Any]) -> dict[str, Any]:
 
 #: An object of JSON values: finite numbers, valid Unicode without NUL, at most 64 KiB.
 PlainObject = Annotated[dict[str, Any], AfterValidator(_storable)]
+
+
+def plain_json(value: Any) -> Any:
+    """A validated value as JSON, sets sorted: equal values give equal JSON in any process.
+
+    (`model_dump` lists a set in the order of this process's hash seed.)
+    """
+    if isinstance(value, BaseModel):
+        return {name: plain_json(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Enum):
+        return plain_json(value.value)
+    if isinstance(value, frozenset | set):
+        return sorted(plain_json(item) for item in value)
+    if isinstance(value, tuple | list):
+        return [plain_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: plain_json(item) for key, item in value.items()}
+    return value

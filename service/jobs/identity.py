@@ -37,9 +37,8 @@ class Samples:
 
 @dataclass(frozen=True)
 class Direction:
-    """A direction: the weights it was made at, its spec, and the other end's weights if any."""
+    """A direction at the origin: its spec, and the other end's weights if it has one."""
 
-    weights: str
     spec: Mapping[str, Any]
     target_weights: str | None
 
@@ -80,7 +79,6 @@ def input_digest(
         question |= {
             "directions": {
                 axis: {
-                    "weights": d.weights,
                     "spec": {k: v for k, v in d.spec.items() if k != "target"},
                     "target": d.target_weights,
                 }

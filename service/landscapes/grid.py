@@ -1,0 +1,30 @@
+"""The grid JSON: values laid out `[iy][ix]`, with all that is needed to read them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.domain.results import GridResult
+
+
+def grid_json(
+    result: GridResult, *, provenance: Mapping[str, Any], derived: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`x y datasets status anchors` of the result; `center directions derived provenance` beside.
+
+    `center` is the trained network itself: the plane's centre, or the line's first end.
+    """
+    body = result.to_json()
+    directions = provenance.get("directions") or {}
+    body["center"] = body["anchors"][0] if body["anchors"] else None
+    body["directions"] = {
+        **{
+            axis: {"id": planned.get("id"), "norm": planned.get("norm")}
+            for axis, planned in directions.items()
+        },
+        "cosine": provenance.get("cosine"),
+    }
+    body["derived"] = dict(derived)
+    body["provenance"] = dict(provenance)
+    return body
