@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from service.domain.directions import PlaneDirections
 from service.domain.grids import Axis, Grid
-from service.domain.ids import CheckpointId, DatasetId
+from service.domain.ids import CheckpointId, DatasetId, Tag
 
 
 class Precision(StrEnum):
@@ -50,7 +50,7 @@ class _Job(BaseModel):
     )
     precision: Precision = Precision.FLOAT32
     buffers: BufferPolicy = BufferPolicy.FROZEN
-    tags: frozenset[str] = Field(default=frozenset(), max_length=32)
+    tags: frozenset[Tag] = Field(default=frozenset(), max_length=32)
     priority: int = Field(default=0, ge=-10, le=10)
     force: bool = Field(
         default=False,
