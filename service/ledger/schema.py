@@ -1,0 +1,78 @@
+"""The schema's revision: brought up to date by `upgrade`, and compared before serving.
+
+The migrations lie in the `migrations` package; no configuration file is needed.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, exc
+from sqlalchemy.pool import NullPool
+
+from service.domain.problems import Problem
+from service.ledger.session import Database, driver_url
+
+_VERSION_TABLE: Final = "alembic_version"
+
+
+def upgrade(database_url: str, revision: str = "head") -> None:
+    """Brings the database to `revision`. Safe to repeat and to run from several processes.
+
+    Raises:
+        Problem: `unavailable` when the database cannot be reached.
+    """
+    engine = create_engine(
+        driver_url(database_url),
+        poolclass=NullPool,
+        connect_args={"connect_timeout": 5, "application_name": "lossatlas-migrations"},
+    )
+    try:
+        with engine.connect() as connection:
+            configuration = _configuration()
+            configuration.attributes["connection"] = connection
+            command.upgrade(configuration, revision)
+    except exc.OperationalError as error:
+        raise Problem(
+            "unavailable", "the database could not be migrated: " + str(error.orig).strip()
+        ) from error
+    finally:
+        engine.dispose()
+
+
+def head_revision() -> str:
+    """The revision that this code needs."""
+    head = ScriptDirectory.from_config(_configuration()).get_current_head()
+    if head is None:
+        raise LookupError("there are no migrations")
+    return head
+
+
+def current_revision(database: Database) -> str | None:
+    """The database's revision; None before the first migration. Raises Problem `unavailable`."""
+    with database.transaction() as session:
+        context = MigrationContext.configure(
+            session.connection(), opts={"version_table": _VERSION_TABLE}
+        )
+        return context.get_current_revision()
+
+
+def require_current(database: Database) -> None:
+    """Raises RuntimeError, saying what to run, unless the schema is the one this code needs."""
+    current, head = current_revision(database), head_revision()
+    if current != head:
+        raise RuntimeError(
+            f"the database's schema is at revision {current or 'none'}, this code needs {head}; "
+            "migrate it first: python -m service.main migrate"
+        )
+
+
+def _configuration() -> Config:
+    configuration = Config()
+    configuration.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
+    return configuration

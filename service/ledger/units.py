@@ -1,0 +1,67 @@
+"""Units, as workers and the relay see them: claim, beat, report, release, expire.
+
+Owns reading units; the rest is gathered here from the files that own it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from service.ledger.claims import beat, claim, release
+from service.ledger.expiry import expire
+from service.ledger.failures import MAX_DEATHS
+from service.ledger.fencing import StaleAttempt
+from service.ledger.records import UnitRecord
+from service.ledger.reports import (
+    report_failed,
+    report_finalised,
+    report_ingested,
+    report_prepared,
+    report_refused,
+    report_tile,
+)
+from service.ledger.sqltext import record, records
+
+__all__ = [
+    "MAX_DEATHS",
+    "StaleAttempt",
+    "beat",
+    "claim",
+    "expire",
+    "get",
+    "of_job",
+    "release",
+    "report_failed",
+    "report_finalised",
+    "report_ingested",
+    "report_prepared",
+    "report_refused",
+    "report_tile",
+    "tiles",
+]
+
+
+def get(session: Session, identity: str) -> UnitRecord | None:
+    """The unit of this id."""
+    return record(session, UnitRecord, "SELECT * FROM units WHERE id = :id", id=identity)
+
+
+def tiles(session: Session, job_id: str) -> list[UnitRecord]:
+    """The job's finished tiles, each with its `result`, in the order of the plan."""
+    return records(
+        session,
+        UnitRecord,
+        "SELECT * FROM units WHERE job_id = :job_id AND kind = 'tile' AND state = 'done'"
+        " ORDER BY start",
+        job_id=job_id,
+    )
+
+
+def of_job(session: Session, job_id: str) -> list[UnitRecord]:
+    """All units of a job, by kind and then in order of work."""
+    return records(
+        session,
+        UnitRecord,
+        "SELECT * FROM units WHERE job_id = :job_id ORDER BY kind, seq",
+        job_id=job_id,
+    )
