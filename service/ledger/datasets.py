@@ -68,6 +68,7 @@ def list(
     projects: Collection[str] | None = None,
     project: str | None = None,
     name: str | None = None,
+    split: str | None = None,
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Page[DatasetRecord]:
@@ -79,11 +80,13 @@ def list(
         " WHERE (CAST(:projects AS text[]) IS NULL OR project = ANY(:projects))"
         " AND (CAST(:project AS text) IS NULL OR project = :project)"
         " AND (CAST(:name AS text) IS NULL OR name = :name)"
+        " AND (CAST(:split AS text) IS NULL OR split = :split)"
         " AND (CAST(:before AS text) IS NULL OR id < :before)"
         " ORDER BY id DESC LIMIT :most",
         projects=None if projects is None else [*projects],
         project=project,
         name=name,
+        split=split,
         before=decode(cursor, str)[0] if cursor else None,
         most=bounded(limit) + 1,
     )

@@ -237,6 +237,8 @@ def progress(session: Session, identity: str) -> Progress:
     job = get(session, identity)
     if job is None:
         raise _absent(identity)
+    if job.state is not JobState.RUNNING:
+        return Progress(job.phase, job.cells_done, job.cells_total, eta_seconds=None)
     held = rows(
         session,
         "SELECT count(*) AS hands, coalesce(sum(cells_done), 0) AS cells FROM units"
@@ -385,7 +387,7 @@ def _ready(session: Session, job_id: str) -> Sequence[str]:
 
 
 def _remaining(session: Session, job: JobRecord, done: int, hands: int) -> float | None:
-    if job.state in FINISHED_JOB or job.cells_total is None or job.plan is None:
+    if job.cells_total is None or job.plan is None:
         return None
     recent = rows(
         session,

@@ -73,7 +73,8 @@ class World:
                 },
             )
         if ready and model.state == "checked":
-            self.ingest(self.claim())
+            own = self.sql("SELECT id FROM jobs WHERE model_id = :id", id=model.id)[0]["id"]
+            self.ingest(self.claim(prefer_job=own))
         return self.model_now(model.id)
 
     def model_now(self, identity: str) -> ModelRecord:
@@ -226,11 +227,16 @@ class World:
             ).id
 
     def planned(
-        self, model: ModelRecord | None = None, *, points: int = 4, **more: Any
+        self,
+        model: ModelRecord | None = None,
+        *,
+        points: int = 4,
+        tile_cells: int = 1,
+        **more: Any,
     ) -> JobRecord:
-        """A job whose tiles, one cell each, are ready."""
+        """A job whose tiles are ready."""
         job = self.submit(model or self.model(), **more)
-        self.prepare(self.claim(prefer_job=job.id), points=points)
+        self.prepare(self.claim(prefer_job=job.id), points=points, tile_cells=tile_cells)
         return self.job(job.id)
 
     def done(self, model: ModelRecord | None = None, *, points: int = 2, **more: Any) -> str:
