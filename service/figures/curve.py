@@ -1,0 +1,216 @@
+"""A line through weight space: loss on the left, accuracy on the right, as in Li et al., fig. 2."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
+
+from service.domain.results import GridResult
+from service.figures.colorbar import value_label
+from service.figures.frame import coordinate_ticks, dress, value_ticks
+from service.figures.legend import Entry, void_entry, void_patch
+from service.figures.options import FigureOptions
+from service.figures.page import MARGIN, Page
+from service.figures.scale import Scale, scale_of
+from service.figures.shown import Shown, chosen, counts, shown
+from service.figures.voids import edges
+
+#: Data sets in order: train solid, test dashed.
+_DASHES: Final = (
+    "-",
+    "--",
+    ":",
+    "-.",
+    (0, (6, 1, 1, 1, 1, 1)),
+    (0, (8, 2)),
+    (0, (1, 3)),
+    (0, (4, 4)),
+)
+_HEIGHT: Final = 0.56
+
+
+class Curve:
+    """All data sets of a line, or one of them."""
+
+    def __init__(self, page: Page, result: GridResult, options: FigureOptions) -> None:
+        self.page, self.result, self.options = page, result, options
+        self.x = result.x
+        grids = chosen(result, options.dataset)
+        self._entries: list[Entry] = []
+        self._notes: list[str] = []
+        self.left_axes: Axes = page.figure.add_axes((0.1, 0.1, 0.8, 0.8), label="left")
+        dress(self.left_axes, page)
+        self.right_axes: Axes | None = None
+        left = [shown(grid, options.metric) for grid in grids]
+        self.left_scale = self._plot(self.left_axes, left, page.theme.series[0], options)
+        right: list[Shown] = []
+        if options.metric == "loss":
+            right = [shown(grid, "accuracy") for grid in grids if grid.accuracy is not None]
+        self.right_scale: Scale | None = None
+        if right:
+            self.right_axes = self.left_axes.twinx()
+            self.right_axes.set_label("right")
+            dress(self.right_axes, page)
+            self.right_axes.set_facecolor("none")
+            plain = FigureOptions(metric="accuracy", log=False, vmin=0.0, vmax=1.0)
+            self.right_scale = self._plot(self.right_axes, right, page.theme.series[1], plain)
+        self._mark_ends()
+        self._mark_voids([*left, *right])
+        unit = float(self.x[1] - self.x[0]) if len(self.x) > 1 else 1.0
+        borders = edges(self.x, unit) if len(self.x) == 1 else self.x
+        self.left_axes.set_xlim(borders[0], borders[-1])
+        self.left_axes.set_xlabel("α   (0: origin, 1: target)")
+        self.left_axes.grid(axis="y", color=page.theme.rule, linewidth=0.6, zorder=0)
+        self.left_axes.set_axisbelow(True)
+
+    @property
+    def entries(self) -> list[Entry]:
+        return self._entries
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self._notes))
+
+    def measure(self) -> float:
+        """See `Drawing.measure`."""
+        width = self.page.inner_width * 0.8
+        left = right = above = below = 0.0
+        height = self.page.inner_width * _HEIGHT
+        for _ in range(3):
+            self._put(MARGIN + left, 0.3, width, height)
+            left, right, above, below = self._overhangs()
+            width = self.page.inner_width - left - right
+        self.left, self.above, self.size = MARGIN + left, above, (width, height)
+        return above + height + below
+
+    def place(self, top: float) -> None:
+        """See `Drawing.place`."""
+        self._put(self.left, top + self.above, *self.size)
+
+    def _put(self, left: float, top: float, width: float, height: float) -> None:
+        count = max(3, min(8, int(height / 0.35)))
+        for axes, scale in ((self.left_axes, self.left_scale), (self.right_axes, self.right_scale)):
+            if axes is None:
+                continue
+            self.page.place(axes, left, top, width, height)
+            if scale is None:
+                axes.set_yticks([])
+            else:
+                value_ticks(axes.yaxis, scale, count, percent=_is_accuracy(axes, self.options))
+        coordinate_ticks(self.left_axes.xaxis, width, self.x.tolist())
+
+    def _overhangs(self) -> tuple[float, float, float, float]:
+        frame = Bbox(self.left_axes.get_window_extent().get_points() / self.page.dpi)
+        box = self.page.box([a for a in (self.left_axes, self.right_axes) if a is not None])
+        return (
+            frame.x0 - box.x0,
+            box.x1 - frame.x1,
+            max(0.0, box.y1 - frame.y1),
+            frame.y0 - box.y0,
+        )
+
+    def _plot(
+        self, axes: Axes, items: list[Shown], color: str, options: FigureOptions
+    ) -> Scale | None:
+        values = np.concatenate([np.concatenate([i.values, i.anchors]) for i in items])
+        scale = scale_of(values, options)
+        metric = items[0].metric
+        axes.set_ylabel(value_label(metric, log=bool(scale and scale.log)), color=color)
+        axes.tick_params(axis="y", labelcolor=color)
+        if scale is None:
+            self._notes.append(f"No point has a value of {metric}.")
+            return None
+        self._notes.extend(scale.notes)
+        if scale.log:
+            axes.set_yscale("log")
+        axes.set_ylim(*_with_room(scale))
+        for item, dash in zip(items, _DASHES, strict=False):
+            line = Line2D(
+                self.x,
+                item.values,
+                color=color,
+                linestyle=dash,
+                linewidth=1.6,
+                zorder=3,
+                label=f"{metric} {item.dataset}",
+            )
+            axes.add_line(line)
+            alone = _alone(item.values)
+            axes.plot(self.x[alone], item.values[alone], ".", color=color, markersize=4, zorder=3)
+            sign = Line2D([], [], color=color, linestyle=dash, linewidth=1.6)
+            self._entries.append(Entry(sign, f"{metric.replace('_', ' ')}, {item.dataset}"))
+            self._ends(axes, item, color)
+        return scale
+
+    def _ends(self, axes: Axes, item: Shown, color: str) -> None:
+        for at, value in zip(self.result.anchors[:, 0], item.anchors, strict=True):
+            if np.isfinite(value) and self.x[0] <= at <= self.x[-1]:
+                axes.plot(
+                    [at],
+                    [value],
+                    "o",
+                    markersize=5,
+                    markerfacecolor=self.page.theme.paper,
+                    markeredgecolor=color,
+                    markeredgewidth=1.3,
+                    zorder=4,
+                    label=f"end {item.metric} {item.dataset}",
+                )
+
+    def _mark_ends(self) -> None:
+        muted = self.page.theme.muted
+        seen = [at for at in self.result.anchors[:, 0] if self.x[0] <= at <= self.x[-1]]
+        for at in seen:
+            self.left_axes.axvline(at, color=muted, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
+        if seen:
+            sign = Line2D(
+                [],
+                [],
+                linestyle="none",
+                marker="o",
+                markersize=5,
+                markerfacecolor=self.page.theme.paper,
+                markeredgecolor=muted,
+                markeredgewidth=1.3,
+            )
+            names = {0.0: "origin", 1.0: "target"}
+            there = " and ".join(f"{names.get(at, at)} (α = {at:g})" for at in seen)
+            self._entries.append(Entry(sign, there))
+
+    def _mark_voids(self, items: list[Shown]) -> None:
+        unit = float(self.x[1] - self.x[0]) if len(self.x) > 1 else 1.0
+        borders = edges(self.x, unit)
+        theme = self.page.theme
+        for code, mask in counts(items).items():
+            for k in np.flatnonzero(mask):
+                band = self.left_axes.axvspan(borders[k], borders[k + 1], zorder=0.5)
+                band.update_from(void_patch(code, theme))
+                band.set_label(f"status {code.word}")
+            self._entries.append(void_entry(code, int(mask.sum()), theme, "point"))
+
+
+def _is_accuracy(axes: Axes, options: FigureOptions) -> bool:
+    return axes.get_label() == "right" or options.metric == "accuracy"
+
+
+def _with_room(scale: Scale) -> tuple[float, float]:
+    """Axis limits: the scale's ends and a little beyond, so that no line runs on the frame."""
+    if scale.log:
+        factor = (scale.high / scale.low) ** 0.04
+        return scale.low / factor, scale.high * factor
+    room = 0.04 * (scale.high - scale.low)
+    return scale.low - room, scale.high + room
+
+
+def _alone(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Points that no line reaches: both neighbours are missing."""
+    known = np.isfinite(values)
+    beside = np.zeros(known.shape, dtype=bool)
+    beside[1:] |= known[:-1]
+    beside[:-1] |= known[1:]
+    return known & ~beside

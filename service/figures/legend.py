@@ -1,0 +1,100 @@
+"""The strip of legend entries below a plot: never over the data, never cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matplotlib.artist import Artist
+from matplotlib.legend import Legend
+from matplotlib.patches import Patch
+
+from service.domain.cells import CellStatus
+from service.figures.page import MARGIN, Page
+from service.figures.shown import WORDS
+from service.figures.theme import Theme
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sign and what it means."""
+
+    sign: Artist
+    meaning: str
+
+
+#: One pattern for each kind of cell without a value; a pending cell is a flat tone.
+HATCHES = {
+    CellStatus.NAN: "////",
+    CellStatus.POSINF: "\\\\\\\\",
+    CellStatus.NEGINF: "----",
+    CellStatus.INVALID_BUFFER: "xxxx",
+    CellStatus.FAILED: "++++",
+    CellStatus.OK: "....",
+}
+
+
+def void_patch(code: CellStatus, theme: Theme) -> Patch:
+    """The look of cells of this status."""
+    if code is CellStatus.PENDING:
+        return Patch(facecolor=theme.pending, edgecolor="none", linewidth=0)
+    return Patch(facecolor=theme.void, edgecolor=theme.hatch, linewidth=0, hatch=HATCHES[code])
+
+
+def void_entry(code: CellStatus, count: int, theme: Theme, things: str = "cell") -> Entry:
+    """`NaN: 12 cells`."""
+    return Entry(
+        void_patch(code, theme), f"{WORDS[code]}: {count:,} {things}{'' if count == 1 else 's'}"
+    )
+
+
+class Strip:
+    """Entries in as many columns as fit."""
+
+    def __init__(self, page: Page, entries: list[Entry]) -> None:
+        self.page = page
+        self.legend: Legend | None = None
+        self.height = 0.0
+        if not entries:
+            return
+        sign_width = 0.5
+        texts = [
+            page.elide(entry.meaning, page.text_size, page.inner_width - sign_width)
+            for entry in entries
+        ]
+        for most in range(min(len(entries), 6), 0, -1):
+            rows = -(-len(entries) // most)
+            columns = -(-len(entries) // rows)
+            self._draw(entries, texts, columns)
+            box = page.box([self.legend] if self.legend else [])
+            if box.width <= page.inner_width or columns == 1:
+                self.height = box.height + 0.04
+                return
+
+    def place(self, top: float) -> None:
+        if self.legend is not None:
+            at = (MARGIN / self.page.width, 1 - top / self.page.height)
+            self.legend.set_bbox_to_anchor(at, transform=self.page.figure.transFigure)
+
+    def _draw(self, entries: list[Entry], texts: list[str], columns: int) -> None:
+        if self.legend is not None:
+            self.legend.remove()
+        self.legend = self.page.figure.legend(
+            [entry.sign for entry in entries],
+            # a label that begins with an underscore would be left out: the texts are set below
+            [str(k) for k in range(len(entries))],
+            loc="upper left",
+            bbox_to_anchor=(0, 1),
+            ncols=columns,
+            frameon=False,
+            borderpad=0,
+            borderaxespad=0,
+            handlelength=2.4,
+            handleheight=1.0,
+            columnspacing=1.6,
+            labelspacing=0.35,
+            fontsize=self.page.text_size,
+            labelcolor=self.page.theme.ink,
+        )
+        for label, text in zip(self.legend.get_texts(), texts, strict=True):
+            label.set_parse_math(False)
+            label.set_text(text)

@@ -1,0 +1,87 @@
+"""What a figure shows and how, as frozen values. Draws nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from service.domain.results import GridResult
+
+
+class View(StrEnum):
+    """Ways to draw a grid: `CURVE` for a line, the others for a plane."""
+
+    CURVE = "curve"
+    CONTOUR = "contour"
+    FILLED = "filled"
+    HEATMAP = "heatmap"
+    SURFACE = "surface"
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What the arrays do not know of themselves. Range, data and samples come from the arrays.
+
+    Attributes:
+        model: the network's name, and its checkpoint's where that helps.
+        normalisation: how the directions were made, as one would say it in a paper.
+        notes: further sentences, each on a line of its own.
+    """
+
+    model: str | None = None
+    normalisation: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """How to draw.
+
+    Attributes:
+        view: None chooses `curve` for a line and `contour` for a plane.
+        metric: `loss`, `accuracy` or the name of another value of every cell. On a curve,
+            `loss` shows accuracy as well, on the right axis.
+        log: None chooses a logarithmic scale for values other than accuracy, all positive, that
+            span more than two decades.
+        levels: how many contour lines at most.
+        vmin, vmax: ends of the scale, in the metric's units (accuracy is a fraction).
+        width: pixels, of PNG and SVG alike; the height follows from the content.
+        dataset: by name; None is the first on a plane and all on a curve.
+        x_label, y_label: names of a plane's axes, in place of α and β.
+    """
+
+    view: View | None = None
+    metric: str = "loss"
+    log: bool | None = None
+    levels: int = 20
+    vmin: float | None = None
+    vmax: float | None = None
+    theme: Literal["light", "dark"] = "light"
+    width: int = 1000
+    dataset: str | None = None
+    title: str | None = None
+    x_label: str | None = None
+    y_label: str | None = None
+    caption: Caption = field(default_factory=Caption)
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.width <= 4000:
+            raise ValueError(f"width must be 200 to 4000 pixels, got {self.width}")
+        if not 2 <= self.levels <= 100:
+            raise ValueError(f"levels must be 2 to 100, got {self.levels}")
+        if self.vmin is not None and self.vmax is not None and not self.vmin < self.vmax:
+            raise ValueError(f"vmin must be below vmax, got {self.vmin} and {self.vmax}")
+
+    def view_of(self, result: GridResult) -> View:
+        """The view asked for, or the usual one of such a grid.
+
+        Raises:
+            ValueError: the view does not fit the grid.
+        """
+        usual = View.CURVE if result.y is None else View.CONTOUR
+        view = usual if self.view is None else self.view
+        if (view is View.CURVE) != (result.y is None):
+            shape = "a line" if result.y is None else "a plane"
+            raise ValueError(f"view {view.value!r} does not fit {shape}")
+        return view

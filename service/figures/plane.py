@@ -1,0 +1,296 @@
+"""A plane seen from above: contours, filled contours, or its cells."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.contour import QuadContourSet
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
+
+from service.domain.cells import CellStatus
+from service.figures.colorbar import GAP, WIDTH, ColorBar, value_label
+from service.figures.frame import coordinate_ticks, dress
+from service.figures.legend import Entry
+from service.figures.numbers import labels, number
+from service.figures.options import FigureOptions, View
+from service.figures.page import MARGIN, Page
+from service.figures.scale import Scale
+from service.figures.shown import WORDS, Shown
+from service.figures.voids import cell_edges, draw_voids
+
+#: Beyond this ratio of the ranges the plane is stretched to stay readable.
+_WIDEST_ASPECT: Final = 2.5
+_TALLEST: Final = 0.92
+
+
+class Plane:
+    """One metric of one data set over (α, β)."""
+
+    def __init__(
+        self,
+        page: Page,
+        shown: Shown,
+        x: NDArray[np.float64],
+        y: NDArray[np.float64],
+        scale: Scale | None,
+        options: FigureOptions,
+        view: View,
+    ) -> None:
+        self.page, self.shown, self.x, self.y, self.scale = page, shown, x, y, scale
+        self.options = options
+        self.view = view
+        notes = list(scale.notes) if scale else ["No cell has a value."]
+        if scale is not None and scale.constant:
+            known = shown.values[np.isfinite(shown.values)]
+            notes.append(f"Constant: {shown.metric} = {number(float(known[0]), 6)} at every cell.")
+        if view is not View.HEATMAP and min(shown.values.shape) < 2:
+            self.view = View.HEATMAP
+            notes.append("Contours need two points along each axis; drawn as cells.")
+        self._notes = notes
+        self.lines: QuadContourSet | None = None
+        self.levels: list[float] = []
+        self.axes: Axes = page.figure.add_axes((0.1, 0.1, 0.7, 0.7), label="plane")
+        dress(self.axes, page)
+        self.axes.set_xlabel(options.x_label or "α")
+        self.axes.set_ylabel(options.y_label or "β")
+        self._entries = draw_voids(self.axes, shown, x, y, page.theme)
+        self.bar: ColorBar | None = None
+        if scale is not None:
+            self._draw(scale)
+        self._mark_center()
+        self._limit()
+
+    @property
+    def entries(self) -> list[Entry]:
+        return self._entries
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._notes)
+
+    def measure(self) -> float:
+        """See `Drawing.measure`."""
+        ratio = self._ratio()
+        width = self.page.inner_width * 0.75
+        left = right = above = below = 0.0
+        for _ in range(3):
+            height = width * ratio
+            self._put(MARGIN + left, 0.3, width, height)
+            left, right, above, below = self._overhangs()
+            width = self.page.inner_width - left - right
+            # a tall plane gives up width, so that the figure stays on one screen
+            width = min(width, _TALLEST * self.page.inner_width / ratio)
+        self.size = (width, width * ratio)
+        spare = self.page.inner_width - left - right - width
+        self.left = MARGIN + left + spare / 2
+        self.above = above
+        self._put(self.left, 0.3, *self.size)
+        left, right, above, below = self._overhangs()
+        self.above = above
+        return above + self.size[1] + below
+
+    def place(self, top: float) -> None:
+        """See `Drawing.place`."""
+        self._put(self.left, top + self.above, *self.size)
+        if self.lines is not None:
+            self._label_lines(self.lines, self.levels)
+
+    def _put(self, left: float, top: float, width: float, height: float) -> None:
+        self.page.place(self.axes, left, top, width, height)
+        coordinate_ticks(self.axes.xaxis, width, self.x.tolist())
+        coordinate_ticks(self.axes.yaxis, height, self.y.tolist())
+        if self.bar is not None:
+            self.page.place(self.bar.axes, left + width + GAP, top, WIDTH, height)
+            self.bar.set_ticks(max(2, min(8, int(height / 0.35))))
+
+    def _overhangs(self) -> tuple[float, float, float, float]:
+        """How far labels and bar reach out of the frame: left, right, above, below."""
+        frame = Bbox(self.axes.get_window_extent().get_points() / self.page.dpi)
+        members = [self.axes] if self.bar is None else [self.axes, self.bar.axes]
+        box = self.page.box(members)
+        return (
+            frame.x0 - box.x0,
+            box.x1 - frame.x1,
+            max(0.0, box.y1 - frame.y1),
+            frame.y0 - box.y0,
+        )
+
+    def _ratio(self) -> float:
+        """Height of the frame by its width: true to scale unless far from square."""
+        x0, x1 = self.axes.get_xlim()
+        y0, y1 = self.axes.get_ylim()
+        ratio = (y1 - y0) / (x1 - x0)
+        if 1 / _WIDEST_ASPECT <= ratio <= _WIDEST_ASPECT:
+            return float(ratio)
+        return 0.75 if ratio < 1 else 1.0
+
+    def _limit(self) -> None:
+        if self.view is View.HEATMAP:
+            x_edges, y_edges = cell_edges(self.x, self.y)
+            self.axes.set_xlim(x_edges[0], x_edges[-1])
+            self.axes.set_ylim(y_edges[0], y_edges[-1])
+        else:
+            self.axes.set_xlim(self.x[0], self.x[-1])
+            self.axes.set_ylim(self.y[0], self.y[-1])
+
+    def _draw(self, scale: Scale) -> None:
+        theme = self.page.theme
+        lines_only = self.view is View.CONTOUR and not scale.constant
+        colors = theme.line_map if lines_only else theme.fill_map
+        if self.view is View.HEATMAP or scale.constant:
+            self._cells(self.shown.values, scale)
+        else:
+            # a cell whose neighbours are missing belongs to no contour; it is still shown
+            self._cells(np.where(_covered(self.shown.values), np.nan, self.shown.values), scale)
+            self._contours(scale)
+        self.bar = ColorBar(self.page, scale, colors, self.shown.metric)
+        if self.view is View.CONTOUR and self.lines is not None:
+            self.bar.axes.hlines(
+                self.levels,
+                0,
+                1,
+                transform=self.bar.axes.get_yaxis_transform(),
+                colors=theme.paper,
+                linewidth=0.4,
+            )
+
+    def _cells(self, values: NDArray[np.float64], scale: Scale) -> None:
+        if not np.isfinite(values).any():
+            return
+        x_edges, y_edges = cell_edges(self.x, self.y)
+        limited = np.ma.masked_invalid(values)
+        if scale.log:
+            limited = np.ma.where(limited <= 0, scale.low, limited)
+        self.axes.pcolorfast(
+            x_edges, y_edges, limited, cmap=self.page.theme.fill_map, norm=scale.norm(), zorder=1
+        )
+
+    def _contours(self, scale: Scale) -> None:
+        levels = scale.ticks(self.options.levels)
+        inside = levels[(levels > scale.low) & (levels < scale.high)]
+        # on a logarithmic scale, lines between points are where the logarithm says
+        values = np.ma.masked_invalid(scale.height(self.shown.values))
+        low, high = scale.height(np.array([scale.low, scale.high]))
+        norm = Normalize(low, high)
+        theme = self.page.theme
+        if not _covered(self.shown.values).any():
+            return
+        if self.view is View.FILLED:
+            # the ends a hair outside, so that the extremes themselves are filled
+            hair = 1e-9 * (high - low)
+            bands = np.concatenate([[low - hair], scale.height(inside), [high + hair]])
+            fill = self.axes.contourf(
+                self.x, self.y, values, levels=bands, cmap=theme.fill_map, norm=norm, zorder=1.2
+            )
+            fill.set_edgecolor("face")
+            fill.set_linewidth(0.2)
+        if not len(inside):
+            return
+        only = self.view is View.CONTOUR
+        self.levels = inside.tolist()
+        self.lines = self.axes.contour(
+            self.x,
+            self.y,
+            values,
+            levels=scale.height(inside),
+            cmap=theme.line_map if only else None,
+            norm=norm if only else None,
+            colors=None if only else "white",
+            linewidths=1.1 if only else 0.5,
+            alpha=1.0 if only else 0.65,
+            zorder=2,
+        )
+
+    def _label_lines(self, lines: QuadContourSet, levels: list[float]) -> None:
+        """Labels that keep clear of each other, of the frame and of the centre."""
+        theme = self.page.theme
+        names = labels(levels, percent=self._percent)
+        drawn = np.asarray(lines.levels)
+        only = self.view is View.CONTOUR
+        found: list[Text] = lines.clabel(
+            inline=False,
+            fontsize=self.page.text_size - 1.5,
+            fmt=lambda level: names[int(np.argmin(np.abs(drawn - level)))],
+            colors=theme.ink if only else "white",
+            zorder=3,
+        )
+        frame = self.axes.get_window_extent()
+        kept = [self._center_box()] if self._center_box() is not None else []
+        for text in found:
+            text.set_parse_math(False)
+            paper = theme.paper if only else "#1b1f24"
+            text.set_path_effects([patheffects.withStroke(linewidth=2.4, foreground=paper)])
+            box = text.get_window_extent(self.page.renderer).padded(self.page.dpi * 0.02)
+            inside = frame.x0 < box.x0 and box.x1 < frame.x1
+            inside = inside and frame.y0 < box.y0 and box.y1 < frame.y1
+            if not inside or any(box.overlaps(other) for other in kept if other is not None):
+                text.remove()
+            else:
+                kept.append(box)
+
+    @property
+    def _percent(self) -> bool:
+        return self.shown.metric == "accuracy"
+
+    def _center_box(self) -> Bbox | None:
+        if not self._center_shown():
+            return None
+        x, y = self.axes.transData.transform((0.0, 0.0))
+        reach = self.page.dpi * 0.07
+        return Bbox.from_extents(x - reach, y - reach, x + reach, y + reach)
+
+    def _center_shown(self) -> bool:
+        return bool(self.x[0] <= 0 <= self.x[-1] and self.y[0] <= 0 <= self.y[-1])
+
+    def _mark_center(self) -> None:
+        if not self._center_shown():
+            return
+        sign = center_sign(self.page)
+        sign.set_data([0.0], [0.0])
+        self.axes.add_line(sign)
+        self._entries.insert(0, Entry(center_sign(self.page), center_meaning(self.shown)))
+
+
+def center_sign(page: Page) -> Line2D:
+    """A disc that stands out on any colour."""
+    return Line2D(
+        [],
+        [],
+        linestyle="none",
+        marker="o",
+        markersize=6,
+        markerfacecolor="white",
+        markeredgecolor="black",
+        markeredgewidth=1.2,
+        zorder=4,
+        label="centre",
+    )
+
+
+def center_meaning(shown: Shown) -> str:
+    """`centre: the trained network, loss 0.0312`."""
+    if not len(shown.anchors):
+        return "centre: the trained network"
+    value, status = float(shown.anchors[0]), CellStatus(int(shown.anchor_status[0]))
+    if not np.isfinite(value):
+        return f"centre: the trained network, {shown.metric} {WORDS[status]}"
+    text = f"{100 * value:.2f}%" if shown.metric == "accuracy" else number(value, 4)
+    return f"centre: the trained network, {value_label(shown.metric, log=False)} {text}"
+
+
+def _covered(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Cells that are a corner of a square whose four corners all have values."""
+    known = np.isfinite(values)
+    full = known[1:, 1:] & known[1:, :-1] & known[:-1, 1:] & known[:-1, :-1]
+    covered = np.zeros(values.shape, dtype=bool)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            covered[dy : dy + full.shape[0], dx : dx + full.shape[1]] |= full
+    return covered

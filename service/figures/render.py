@@ -1,0 +1,120 @@
+"""From a grid of results to the bytes of a picture: a pure function.
+
+The same grid and options give the same bytes, whatever was drawn before and whatever matplotlib
+is configured to elsewhere in the process.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from typing import Final, Literal
+
+import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+from service.domain.results import DatasetGrid, GridResult
+from service.figures.curve import Curve
+from service.figures.drawing import Drawing
+from service.figures.legend import Strip
+from service.figures.options import FigureOptions, View
+from service.figures.page import MARGIN, Page
+from service.figures.plane import Plane
+from service.figures.relief import Relief
+from service.figures.scale import scale_of
+from service.figures.shown import chosen, shown
+from service.figures.theme import THEMES
+from service.figures.words import caption, title
+
+Format = Literal["png", "svg"]
+
+#: matplotlib's settings are of the whole process, so one figure is drawn at a time.
+_DRAWING: Final = threading.Lock()
+_SETTINGS: Final = {
+    "svg.hashsalt": "lossatlas",
+    "svg.fonttype": "path",
+    "hatch.linewidth": 0.6,
+    "font.family": "DejaVu Sans",
+    "axes.formatter.useoffset": False,
+}
+
+
+def render(result: GridResult, options: FigureOptions, file_format: Format = "png") -> bytes:
+    """A picture of the grid.
+
+    Args:
+        result: finished or partial.
+        options: what to show and how.
+    Returns:
+        PNG or SVG, `options.width` pixels wide.
+    Raises:
+        ValueError: the view does not fit the grid.
+        KeyError: no such data set or metric.
+    """
+    with _DRAWING, mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        page = compose(result, options)
+        return _png(page) if file_format == "png" else _svg(page)
+
+
+def compose(result: GridResult, options: FigureOptions) -> Page:
+    """The page with everything in its place, not yet turned into bytes."""
+    view = options.view_of(result)
+    page = Page(options.width, THEMES[options.theme])
+    datasets = chosen(result, options.dataset)
+    if view is not View.CURVE:
+        datasets = datasets[:1]
+    drawing = _drawing(page, result, options, view, datasets[0])
+    accuracy_too = isinstance(drawing, Curve) and drawing.right_axes is not None
+    small = page.text_size
+    heading = page.wrap(title(options, view, accuracy_too), small + 3, "bold")
+    notes = [line for note in drawing.notes for line in page.wrap(note, small)]
+    below = page.wrap_items(caption(result, options, datasets), small)
+    below += [line for note in options.caption.notes for line in page.wrap(note, small)]
+    strip = Strip(page, drawing.entries)
+
+    head = (
+        MARGIN + len(heading) * page.line_height(small + 3) + len(notes) * page.line_height(small)
+    )
+    plot = drawing.measure()
+    foot = strip.height + 0.06 + len(below) * page.line_height(small) + MARGIN
+    page.set_height(head + 0.08 + plot + 0.1 + foot)
+
+    top = MARGIN + page.write(heading, MARGIN, small + 3, page.theme.ink, "bold")
+    top += page.write(notes, top, small, page.theme.muted)
+    drawing.place(top + 0.08)
+    top += 0.08 + plot + 0.1
+    strip.place(top)
+    page.write(below, top + strip.height + 0.06, small, page.theme.muted)
+    return page
+
+
+def _drawing(
+    page: Page, result: GridResult, options: FigureOptions, view: View, grid: DatasetGrid
+) -> Drawing:
+    if result.y is None:
+        return Curve(page, result, options)
+    values = shown(grid, options.metric)
+    scale = scale_of(values.values, options)
+    flat = min(values.values.shape) < 2
+    if view is View.SURFACE and scale is not None and not flat:
+        return Relief(page, values, result.x, result.y, scale, options)
+    plain = View.HEATMAP if view is View.SURFACE and not flat else view
+    return Plane(page, values, result.x, result.y, scale, options, plain)
+
+
+def _png(page: Page) -> bytes:
+    out = io.BytesIO()
+    page.canvas.print_png(out, metadata={"Software": None})
+    return out.getvalue()
+
+
+def _svg(page: Page) -> bytes:
+    out = io.BytesIO()
+    # matplotlib writes SVG in points, whatever the resolution: the root is given its pixels
+    FigureCanvasSVG(page.figure).print_svg(out, metadata={"Date": None, "Creator": None})
+    text = out.getvalue().decode()
+    size = f'width="{page.pixels}" height="{round(page.height * page.dpi)}"'
+    return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', size, text, count=1).encode()
