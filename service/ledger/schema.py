@@ -5,6 +5,7 @@ The migrations lie in the `migrations` package; no configuration file is needed.
 
 from __future__ import annotations
 
+import threading
 from importlib.resources import files
 from typing import Final
 
@@ -17,6 +18,10 @@ from sqlalchemy.pool import NullPool
 
 from service.domain.problems import Problem
 from service.ledger.session import Database, driver_url
+
+#: Alembic keeps its context in module globals: one run at a time within a process. Between
+#: processes the migrations' advisory lock does the same.
+_RUNNING: Final = threading.Lock()
 
 _VERSION_TABLE: Final = "alembic_version"
 
@@ -33,7 +38,7 @@ def upgrade(database_url: str, revision: str = "head") -> None:
         connect_args={"connect_timeout": 5, "application_name": "lossatlas-migrations"},
     )
     try:
-        with engine.connect() as connection:
+        with _RUNNING, engine.connect() as connection:
             configuration = _configuration()
             configuration.attributes["connection"] = connection
             command.upgrade(configuration, revision)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -26,21 +27,9 @@ def libpq(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-@pytest.fixture
-def empty_url(database_url: str) -> Iterator[str]:
-    """A database without any table, dropped afterwards."""
-    yield from _made(database_url)
-
-
-@pytest.fixture(scope="session")
-def ledger_url(database_url: str) -> Iterator[str]:
-    """A database at the head revision."""
-    for url in _made(database_url):
-        schema.upgrade(url)
-        yield url
-
-
-def _made(database_url: str) -> Iterator[str]:
+@contextmanager
+def made(database_url: str) -> Iterator[str]:
+    """A new database on the tests' server, dropped in the end."""
     name = f"ledger_{secrets.token_hex(6)}"
     with psycopg.connect(libpq(database_url), autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -48,6 +37,21 @@ def _made(database_url: str) -> Iterator[str]:
             yield sibling(database_url, name)
         finally:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def empty_url(database_url: str) -> Iterator[str]:
+    """A database without any table."""
+    with made(database_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def ledger_url(database_url: str) -> Iterator[str]:
+    """A database at the head revision."""
+    with made(database_url) as url:
+        schema.upgrade(url)
+        yield url
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from service.ledger.units import StaleAttempt
 from tests.ledger.world import PROBLEM, World, digest
 
 
-def together(count: int, work: Callable[[int], None]) -> None:
+def together(count: int, work: Callable[[int], object]) -> None:
     """Runs `work(0…count-1)` in threads that start at the same moment; raises their errors."""
     barrier = threading.Barrier(count, timeout=30)
 
@@ -76,7 +76,7 @@ def test_projects_share_the_workers(world: World) -> None:
 def test_fair_shares_hold_under_concurrent_claims(world: World) -> None:
     world.planned(world.model("alpha"), points=40)
     world.planned(world.model("beta"), points=40)
-    together(8, lambda n: [world.claim(f"w{n}.{i}") for i in range(5)] and None)
+    together(8, lambda n: [world.claim(f"w{n}.{i}") for i in range(5)])
     held = Counter(
         row["project"] for row in world.sql("SELECT project FROM units WHERE state = 'leased'")
     )

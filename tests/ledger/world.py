@@ -48,11 +48,15 @@ class World:
                 created_by=None,
             )
 
-    def object(self, text: str | None = None, key: KeyRecord | None = None) -> str:
-        name = digest(text if text is not None else f"object {next(self.numbers)}")
-        with self.database.transaction() as session:
-            objects.record(session, name, 10, (key or self.key).id)
+    def object(self) -> str:
+        """A new object, uploaded with the world's key."""
+        name = digest(f"object {next(self.numbers)}")
+        self.object_by(self.key, name)
         return name
+
+    def object_by(self, key: KeyRecord, name: str) -> None:
+        with self.database.transaction() as session:
+            objects.record(session, name, 10, key.id)
 
     def model(
         self, project: str = "alpha", *, ready: bool = True, program: str | None = None, **more: Any
