@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service.domain.results import GridResult
 from service.figures.colorbar import value_label
 from service.figures.frame import coordinate_ticks, dress, value_ticks
-from service.figures.legend import Entry, void_entry, void_patch
+from service.figures.legend import Entry, void_entry, void_look
 from service.figures.options import FigureOptions
 from service.figures.page import MARGIN, Page
 from service.figures.scale import Scale, scale_of
@@ -21,7 +21,7 @@ from service.figures.shown import Shown, chosen, counts, shown
 from service.figures.voids import edges
 
 #: Data sets in order: train solid, test dashed.
-_DASHES: Final = (
+_DASHES: Final[tuple[Any, ...]] = (
     "-",
     "--",
     ":",
@@ -189,7 +189,7 @@ class Curve:
         for code, mask in counts(items).items():
             for k in np.flatnonzero(mask):
                 band = self.left_axes.axvspan(borders[k], borders[k + 1], zorder=0.5)
-                band.update_from(void_patch(code, theme))
+                band.set(**void_look(code, theme))
                 band.set_label(f"status {code.word}")
             self._entries.append(void_entry(code, int(mask.sum()), theme, "point"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.legend import Legend
@@ -33,17 +34,23 @@ HATCHES = {
 }
 
 
-def void_patch(code: CellStatus, theme: Theme) -> Patch:
-    """The look of cells of this status."""
+def void_look(code: CellStatus, theme: Theme) -> dict[str, Any]:
+    """How cells of this status look, as properties of a patch."""
     if code is CellStatus.PENDING:
-        return Patch(facecolor=theme.pending, edgecolor="none", linewidth=0)
-    return Patch(facecolor=theme.void, edgecolor=theme.hatch, linewidth=0, hatch=HATCHES[code])
+        return {"facecolor": theme.pending, "edgecolor": "none", "linewidth": 0}
+    return {
+        "facecolor": theme.void,
+        "edgecolor": theme.hatch,
+        "linewidth": 0,
+        "hatch": HATCHES[code],
+    }
 
 
 def void_entry(code: CellStatus, count: int, theme: Theme, things: str = "cell") -> Entry:
     """`NaN: 12 cells`."""
     return Entry(
-        void_patch(code, theme), f"{WORDS[code]}: {count:,} {things}{'' if count == 1 else 's'}"
+        Patch(**void_look(code, theme)),
+        f"{WORDS[code]}: {count:,} {things}{'' if count == 1 else 's'}",
     )
 
 

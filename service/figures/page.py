@@ -7,7 +7,7 @@ overlaps or is cut. Lengths are inches, positions are from the top left. Knows n
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -47,7 +47,8 @@ class Page:
     @property
     def renderer(self) -> RendererAgg:
         """Measures; draws nothing by itself."""
-        return self.canvas.get_renderer()
+        renderer: RendererAgg = self.canvas.get_renderer()  # type: ignore[no-untyped-call]
+        return renderer
 
     @property
     def inner_width(self) -> float:
@@ -80,8 +81,9 @@ class Page:
     def text_width(self, text: str, size: float, weight: str = "normal") -> float:
         """Inches that a line of text takes."""
         font = FontProperties(size=size, weight=weight)
-        width, _, _ = self.renderer.get_text_width_height_descent(text, font, ismath=False)
-        return width / self.dpi
+        renderer: Any = self.renderer
+        width, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
+        return float(width / self.dpi)
 
     def line_height(self, size: float) -> float:
         return size * LINE_SPACING / _POINTS

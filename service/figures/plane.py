@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize, to_hex, to_rgb
 from matplotlib.contour import QuadContourSet
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -47,12 +47,12 @@ class Plane:
         self.options = options
         self.view = view
         notes = list(scale.notes) if scale else ["No cell has a value."]
-        if scale is not None and scale.constant:
-            known = shown.values[np.isfinite(shown.values)]
-            notes.append(f"Constant: {shown.metric} = {number(float(known[0]), 6)} at every cell.")
-        if view is not View.HEATMAP and min(shown.values.shape) < 2:
+        if scale is not None:
+            notes.extend(constant_note(shown, scale))
+        reason = why_cells(shown, view)
+        if reason is not None:
             self.view = View.HEATMAP
-            notes.append("Contours need two points along each axis; drawn as cells.")
+            notes.append(reason)
         self._notes = notes
         self.lines: QuadContourSet | None = None
         self.levels: list[float] = []
@@ -145,10 +145,12 @@ class Plane:
         lines_only = self.view is View.CONTOUR and not scale.constant
         colors = theme.line_map if lines_only else theme.fill_map
         if self.view is View.HEATMAP or scale.constant:
-            self._cells(self.shown.values, scale)
+            self._cells(self.shown.values, scale, colors)
         else:
-            # a cell whose neighbours are missing belongs to no contour; it is still shown
-            self._cells(np.where(_covered(self.shown.values), np.nan, self.shown.values), scale)
+            # what no contour reaches is still shown: all of a cell beside a hole when areas are
+            # filled, else cells that are no corner of a whole square
+            covered = _covered(self.shown.values) & (self.view is View.CONTOUR)
+            self._cells(np.where(covered, np.nan, self.shown.values), scale, colors)
             self._contours(scale)
         self.bar = ColorBar(self.page, scale, colors, self.shown.metric)
         if self.view is View.CONTOUR and self.lines is not None:
@@ -161,15 +163,18 @@ class Plane:
                 linewidth=0.4,
             )
 
-    def _cells(self, values: NDArray[np.float64], scale: Scale) -> None:
+    def _cells(self, values: NDArray[np.float64], scale: Scale, colors: Colormap) -> None:
         if not np.isfinite(values).any():
             return
         x_edges, y_edges = cell_edges(self.x, self.y)
-        limited = np.ma.masked_invalid(values)
-        if scale.log:
-            limited = np.ma.where(limited <= 0, scale.low, limited)
+        low, high = scale.height(np.array([scale.low, scale.high]))
         self.axes.pcolorfast(
-            x_edges, y_edges, limited, cmap=self.page.theme.fill_map, norm=scale.norm(), zorder=1
+            x_edges,
+            y_edges,
+            np.ma.masked_invalid(scale.height(values)),
+            cmap=colors,
+            norm=Normalize(low, high),
+            zorder=1,
         )
 
     def _contours(self, scale: Scale) -> None:
@@ -201,9 +206,10 @@ class Plane:
             values,
             levels=scale.height(inside),
             cmap=theme.line_map if only else None,
-            norm=norm if only else None,
+            norm=norm,
             colors=None if only else "white",
             linewidths=1.1 if only else 0.5,
+            linestyles="solid",
             alpha=1.0 if only else 0.65,
             zorder=2,
         )
@@ -222,15 +228,20 @@ class Plane:
             zorder=3,
         )
         frame = self.axes.get_window_extent()
-        kept = [self._center_box()] if self._center_box() is not None else []
+        center = self._center_box()
+        kept = [] if center is None else [center]
         for text in found:
             text.set_parse_math(False)
-            paper = theme.paper if only else "#1b1f24"
-            text.set_path_effects([patheffects.withStroke(linewidth=2.4, foreground=paper)])
+            ground = theme.paper
+            if not only:
+                shade = drawn[names.index(text.get_text())]
+                ground = to_hex(theme.fill_map(lines.norm(shade)))
+                text.set_color("white" if _dark(ground) else "black")
+            text.set_path_effects([patheffects.withStroke(linewidth=2.4, foreground=ground)])
             box = text.get_window_extent(self.page.renderer).padded(self.page.dpi * 0.02)
             inside = frame.x0 < box.x0 and box.x1 < frame.x1
             inside = inside and frame.y0 < box.y0 and box.y1 < frame.y1
-            if not inside or any(box.overlaps(other) for other in kept if other is not None):
+            if not inside or any(box.overlaps(other) for other in kept):
                 text.remove()
             else:
                 kept.append(box)
@@ -258,6 +269,26 @@ class Plane:
         self._entries.insert(0, Entry(center_sign(self.page), center_meaning(self.shown)))
 
 
+def constant_note(shown: Shown, scale: Scale) -> list[str]:
+    """Says that all values are equal, where there are several."""
+    known = shown.values[np.isfinite(shown.values)]
+    if not scale.constant or len(known) < 2:
+        return []
+    where = "at every cell" if len(known) == shown.values.size else "wherever there is a value"
+    return [f"Constant: {shown.metric} = {number(float(known[0]), 6)} {where}."]
+
+
+def why_cells(shown: Shown, view: View) -> str | None:
+    """Why this view would mislead, so that the cells are drawn instead; None if it would not."""
+    if view is View.HEATMAP:
+        return None
+    if min(shown.values.shape) < 2:
+        return "The cells themselves are drawn: there are not two points along each axis."
+    if (shown.status == CellStatus.PENDING).any():
+        return "The cells themselves are drawn while some are pending."
+    return None
+
+
 def center_sign(page: Page) -> Line2D:
     """A disc that stands out on any colour."""
     return Line2D(
@@ -283,6 +314,12 @@ def center_meaning(shown: Shown) -> str:
         return f"centre: the trained network, {shown.metric} {WORDS[status]}"
     text = f"{100 * value:.2f}%" if shown.metric == "accuracy" else number(value, 4)
     return f"centre: the trained network, {value_label(shown.metric, log=False)} {text}"
+
+
+def _dark(color: str) -> bool:
+    """Whether white reads better on it than black (relative luminance, WCAG)."""
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2] < 0.179
 
 
 def _covered(values: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.colors import Normalize
 from matplotlib.ticker import FixedFormatter, FixedLocator
+from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 from numpy.typing import NDArray
 
 from service.figures.colorbar import GAP, WIDTH, ColorBar, value_label
 from service.figures.frame import coordinate_ticks
-from service.figures.legend import Entry, void_entry, void_patch
+from service.figures.legend import Entry, void_entry, void_look
 from service.figures.numbers import labels
 from service.figures.options import FigureOptions
 from service.figures.page import MARGIN, Page
-from service.figures.plane import center_meaning, center_sign
+from service.figures.plane import center_meaning, center_sign, constant_note
 from service.figures.scale import Scale
 from service.figures.shown import Shown
 from service.figures.voids import cell_edges
@@ -42,7 +45,7 @@ class Relief:
     ) -> None:
         self.page, self.shown, self.scale, self.options = page, shown, scale, options
         self.x, self.y = x, y
-        self._notes = list(scale.notes)
+        self._notes = [*scale.notes, *constant_note(shown, scale)]
         self._entries: list[Entry] = []
         self.axes: Axes3D = page.figure.add_axes(
             (0.0, 0.1, 0.8, 0.8), projection="3d", label="surface", computed_zorder=False
@@ -107,10 +110,10 @@ class Relief:
         ratio = float((self.y[-1] - self.y[0]) / (self.x[-1] - self.x[0]))
         return min(1.6, max(0.6, ratio))
 
-    def _extent(self):  # type: ignore[no-untyped-def]
+    def _extent(self) -> Bbox:
         return self.page.box([*self._texts(), *self._panes()])
 
-    def _texts(self):  # type: ignore[no-untyped-def]
+    def _texts(self) -> Iterator[Artist]:
         self.axes.apply_aspect()
         self.page.figure.draw_without_rendering()
         for axis in (self.axes.xaxis, self.axes.yaxis, self.axes.zaxis):
@@ -118,7 +121,7 @@ class Relief:
             for tick in axis.get_major_ticks():
                 yield tick.label1
 
-    def _panes(self):  # type: ignore[no-untyped-def]
+    def _panes(self) -> Iterator[Artist]:
         for axis in (self.axes.xaxis, self.axes.yaxis, self.axes.zaxis):
             yield axis.pane
 
@@ -138,12 +141,15 @@ class Relief:
         for axis, name in zip((axes.xaxis, axes.yaxis, axes.zaxis), names, strict=True):
             axis.label.set_parse_math(False)
             axis.set_label_text(name, color=theme.ink, fontsize=page.text_size + 0.5)
-            axis.set_tick_params(labelsize=page.text_size - 0.5, labelcolor=theme.ink, pad=0)
+            axis.set_tick_params(
+                labelsize=page.text_size - 0.5, labelcolor=theme.ink, color=theme.muted, pad=0
+            )
             axis.labelpad = 2
             axis.set_pane_color(theme.void)
             axis.line.set_color(theme.muted)
             axis._axinfo["grid"].update(color=theme.rule, linewidth=0.6)
             axis._axinfo["tick"].update(color=theme.muted)
+        axes.zaxis.set_tick_params(pad=3)
         coordinate_ticks(axes.xaxis, 2.5, self.x.tolist())
         coordinate_ticks(axes.yaxis, 2.5, self.y.tolist())
         ticks = self.scale.ticks(6)
@@ -195,16 +201,16 @@ class Relief:
                     (x_edges[ix], y_edges[iy + 1]),
                 )
             ]
-            look = void_patch(code, self.page.theme)
+            look = void_look(code, self.page.theme)
             tiles = Poly3DCollection(
                 np.stack(corners, axis=1),
-                facecolors=look.get_facecolor(),
-                edgecolors=look.get_edgecolor(),
+                facecolors=look["facecolor"],
+                edgecolors=look["edgecolor"],
                 linewidths=0,
                 zorder=2,
                 label=f"status {code.word}",
             )
-            tiles.set_hatch(look.get_hatch())
+            tiles.set_hatch(look.get("hatch"))
             self.axes.add_collection3d(tiles)
             self._entries.append(void_entry(code, int(mask.sum()), self.page.theme))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import threading
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -20,7 +20,7 @@ from service.figures.drawing import Drawing
 from service.figures.legend import Strip
 from service.figures.options import FigureOptions, View
 from service.figures.page import MARGIN, Page
-from service.figures.plane import Plane
+from service.figures.plane import Plane, why_cells
 from service.figures.relief import Relief
 from service.figures.scale import scale_of
 from service.figures.shown import chosen, shown
@@ -31,7 +31,7 @@ Format = Literal["png", "svg"]
 
 #: matplotlib's settings are of the whole process, so one figure is drawn at a time.
 _DRAWING: Final = threading.Lock()
-_SETTINGS: Final = {
+_SETTINGS: Final[dict[Any, Any]] = {
     "svg.hashsalt": "lossatlas",
     "svg.fonttype": "path",
     "hatch.linewidth": 0.6,
@@ -98,23 +98,22 @@ def _drawing(
         return Curve(page, result, options)
     values = shown(grid, options.metric)
     scale = scale_of(values.values, options)
-    flat = min(values.values.shape) < 2
-    if view is View.SURFACE and scale is not None and not flat:
+    if view is View.SURFACE and scale is not None and why_cells(values, view) is None:
         return Relief(page, values, result.x, result.y, scale, options)
-    plain = View.HEATMAP if view is View.SURFACE and not flat else view
-    return Plane(page, values, result.x, result.y, scale, options, plain)
+    return Plane(page, values, result.x, result.y, scale, options, view)
 
 
 def _png(page: Page) -> bytes:
     out = io.BytesIO()
-    page.canvas.print_png(out, metadata={"Software": None})
+    page.canvas.print_png(out, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return out.getvalue()
 
 
 def _svg(page: Page) -> bytes:
     out = io.BytesIO()
     # matplotlib writes SVG in points, whatever the resolution: the root is given its pixels
-    FigureCanvasSVG(page.figure).print_svg(out, metadata={"Date": None, "Creator": None})
+    canvas = FigureCanvasSVG(page.figure)
+    canvas.print_svg(out, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     text = out.getvalue().decode()
     size = f'width="{page.pixels}" height="{round(page.height * page.dpi)}"'
     return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', size, text, count=1).encode()

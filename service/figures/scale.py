@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -23,9 +22,9 @@ _PER_DECADE: tuple[tuple[float, ...], ...] = (
     (1, 2, 5),
     (1, 1.5, 2, 3, 5, 7),
     (1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8),
-    tuple(1 + k / 10 for k in range(0, 10))
-    + tuple(2 + k / 5 for k in range(0, 15))
-    + tuple(5 + k / 2 for k in range(0, 10)),
+    tuple(1 + k / 10 for k in range(10))
+    + tuple(2 + k / 5 for k in range(15))
+    + tuple(5 + k / 2 for k in range(10)),
 )
 
 
@@ -45,11 +44,6 @@ class Scale:
     constant: bool
     extend: Literal["neither", "min", "max", "both"]
     notes: tuple[str, ...] = ()
-
-    def norm(self) -> Normalize:
-        """Values to 0..1, clipped at the ends."""
-        kind = LogNorm if self.log else Normalize
-        return kind(self.low, self.high, clip=True)
 
     def height(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Where values lie, clipped at the ends: themselves, or log₁₀ on a logarithmic scale."""

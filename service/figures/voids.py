@@ -8,7 +8,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from service.figures.legend import Entry, void_entry, void_patch
+from service.figures.legend import Entry, void_entry, void_look
 from service.figures.shown import Shown
 from service.figures.theme import Theme
 
@@ -55,7 +55,7 @@ def draw_voids(
     x_edges, y_edges = cell_edges(x, y)
     for code, mask in shown.missing_by_status().items():
         patch = PathPatch(rectangles(mask, x_edges, y_edges), zorder=1.5)
-        patch.update_from(void_patch(code, theme))
+        patch.set(**void_look(code, theme))
         patch.set_label(f"status {code.word}")
         axes.add_patch(patch)
         entries.append(void_entry(code, int(mask.sum()), theme))
