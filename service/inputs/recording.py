@@ -1,0 +1,156 @@
+"""Directions put on record: judged against the model first, then found or made.
+
+Shared by the feature that saves directions and by jobs that give them inline. The judging reads
+the store and no row is written meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.domain.directions import BetweenDirection, UploadedDirection
+from service.domain.problems import Problem
+from service.inputs import lookup
+from service.inputs.directions import AxisName, Spec, match_uploaded, spec_digest, spec_json
+from service.inputs.files import all_finite, open_tensors
+from service.inputs.fit import Misfit, misfits, refuse
+from service.inputs.lookup import Caller
+from service.inputs.signatures import Sockets, sockets_of
+from service.ledger import directions
+from service.ledger.records import CheckpointRecord, DirectionRecord, ModelRecord
+from service.ledger.session import Session
+from service.store.objects import ObjectStore
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a direction starts: a checkpoint, its model, and what the model takes."""
+
+    checkpoint: CheckpointRecord
+    model: ModelRecord
+    sockets: Sockets
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a spec refers to, looked up: the uploaded object's size, or the far end's weights.
+
+    The size of an object that a worker made is the store's to tell: None here.
+    """
+
+    object_size: int | None = None
+    target: CheckpointRecord | None = None
+
+
+def look_up(session: Session, caller: Caller, origin: Origin, spec: Spec, at: str) -> Needs:
+    """Finds what a spec refers to.
+
+    Args:
+        at: pointer of the spec in the body; "" when it is the body.
+
+    Raises:
+        Problem: `invalid_request` or `object_missing` for what is not there,
+            `incompatible_inputs` for the checkpoint of another project or another network.
+    """
+    if isinstance(spec, UploadedDirection):
+        found = lookup.uploaded(session, caller, spec.object, f"{at}/object")
+        return Needs(object_size=found.size)
+    if isinstance(spec, BetweenDirection):
+        return Needs(target=far_end(session, caller, origin, spec.target, f"{at}/target"))
+    return Needs()
+
+
+def far_end(
+    session: Session, caller: Caller, origin: Origin, identity: str, pointer: str
+) -> CheckpointRecord:
+    """The checkpoint at the other end of a line, which must have the same tensors.
+
+    Raises:
+        Problem: `invalid_request` for what is not there, `direction_invalid` for the origin
+            itself, `incompatible_inputs` for another project or another network.
+    """
+    target, model = lookup.checkpoint(session, caller, identity, pointer)
+    if identity == origin.checkpoint.id:
+        raise Problem(
+            "direction_invalid",
+            "the target is the origin itself, so the direction is zero; name another checkpoint",
+            pointer=pointer,
+        )
+    if model.project != origin.model.project:
+        raise Problem(
+            "incompatible_inputs",
+            f"{identity} is in project {model.project!r}, the origin in "
+            f"{origin.model.project!r}; a job stays in one project",
+            pointer=pointer,
+        )
+    if model.id != origin.model.id:
+        require_same_tensors(origin.sockets, model, pointer)
+    return target
+
+
+def require_same_tensors(sockets: Sockets, model: ModelRecord, pointer: str) -> None:
+    """Raises Problem `incompatible_inputs` unless the other model has these very tensors."""
+    other = sockets_of(model)
+    found = misfits(sockets.parameters, other.parameters) + misfits(sockets.buffers, other.buffers)
+    if found:
+        raise refuse(
+            "incompatible_inputs",
+            pointer,
+            f"Model {model.id} ({model.name}) has other tensors than the origin's",
+            found,
+            fix="Both ends must be checkpoints of the same network.",
+        )
+
+
+def judge(
+    store: ObjectStore, origin: Origin, spec: Spec, needs: Needs, *, at: str, axis: AxisName | None
+) -> Spec:
+    """The spec as it will be recorded, an uploaded object's prefix settled.
+
+    Raises:
+        Problem: `object_invalid`, `direction_invalid` naming the tensors.
+    """
+    if not isinstance(spec, UploadedDirection):
+        return spec
+    pointer = f"{at}/object"
+    size = needs.object_size if needs.object_size is not None else store.size(spec.object)
+    file = open_tensors(store, spec.object, size, pointer=pointer)
+    matched = match_uploaded(
+        origin.sockets.parameters, origin.sockets.buffers, file.declared, spec.prefix, axis
+    )
+    if matched.faults:
+        raise refuse(
+            "direction_invalid",
+            pointer,
+            "The direction does not fit the model",
+            matched.faults,
+            fix=matched.hint or "Name each tensor as the parameter it moves, in its shape.",
+        )
+    used = [t for name, t in file.tensors.items() if name.startswith(matched.prefix)]
+    spoilt = [
+        Misfit(t.name, "value", f"{t.name!r} holds values that are not finite (NaN or infinity)")
+        for t in used
+        if not all_finite(store, spec.object, t)
+    ]
+    if spoilt:
+        raise refuse(
+            "direction_invalid",
+            pointer,
+            "The direction is not all numbers",
+            spoilt,
+            fix="Replace them, by zero for what should not move.",
+        )
+    return spec.model_copy(update={"prefix": matched.prefix})
+
+
+def record(session: Session, caller: Caller, origin: Origin, spec: Spec) -> DirectionRecord:
+    """The direction of this spec at this checkpoint: found, or made."""
+    return directions.create(
+        session,
+        project=origin.model.project,
+        model_id=origin.model.id,
+        checkpoint_id=origin.checkpoint.id,
+        spec=spec_json(spec),
+        spec_digest=spec_digest(spec),
+        created_by=caller.key.id,
+    )
