@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
@@ -57,6 +58,14 @@ EXAMPLES: Final[dict[str, Any]] = {
         },
     },
 }
+
+
+class JobKind(StrEnum):
+    """Kinds of job; `ingest` is the service's own."""
+
+    INTERPOLATION = "interpolation"
+    SURFACE = "surface"
+    INGEST = "ingest"
 
 
 class ProgressOut(BaseModel):

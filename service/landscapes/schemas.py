@@ -18,6 +18,13 @@ class SortBy(StrEnum):
     OLDEST = "created_at"
 
 
+class LandscapeKind(StrEnum):
+    """What was asked for."""
+
+    INTERPOLATION = "interpolation"
+    SURFACE = "surface"
+
+
 class LandscapeOut(BaseModel):
     """A finished, immutable result."""
 
@@ -40,5 +47,7 @@ class LandscapeOut(BaseModel):
 
 
 class LandscapePage(BaseModel):
+    """In the order asked for."""
+
     items: list[LandscapeOut]
     next_cursor: str | None

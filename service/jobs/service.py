@@ -1,0 +1,165 @@
+"""Use cases of jobs: submit once and only once, cancel, retry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from service.domain.digests import digest_json
+from service.domain.directions import BetweenDirection
+from service.domain.jobs import SurfaceJob, shape_of
+from service.domain.problems import Problem
+from service.http.services import Services
+from service.inputs import recording
+from service.inputs.directions import AxisName, Spec, spec_digest, spec_json
+from service.inputs.lookup import Caller
+from service.inputs.plain import plain_json
+from service.jobs import identity
+from service.jobs.request import Inputs, JobSpec, look_up, require_size
+from service.ledger import jobs
+from service.ledger.records import Idempotency, JobRecord, NewJob
+from service.ledger.session import Session
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The job that answers a request.
+
+    Attributes:
+        new: whether this request made it; otherwise it was there, live or succeeded.
+        replayed: whether the same Idempotency-Key had made it before.
+    """
+
+    job: JobRecord
+    new: bool
+    replayed: bool = False
+
+
+def submit(
+    services: Services, caller: Caller, spec: JobSpec, idempotency_key: str | None
+) -> Submitted:
+    """Records a job and its first unit, or finds the job that already answers the question.
+
+    Inputs are judged between two transactions; what is recorded is immutable, so nothing that was
+    judged can have changed. Only the second one writes.
+
+    Raises:
+        Problem: whatever is wrong with the request; `idempotency_key_reused` for another body
+            under a used key.
+    """
+    request = digest_json(plain_json(spec))
+    with services.database.transaction() as session:
+        replayed = _replayed(session, caller, idempotency_key, request)
+        if replayed is not None:
+            return replayed
+        require_size(spec, services.settings.max_grid_cells)
+        inputs = look_up(session, caller, spec)
+    specs: dict[AxisName, Spec] = {
+        axis: wanted.spec
+        if wanted.saved is not None
+        else recording.judge(
+            services.store, inputs.origin, wanted.spec, wanted.needs, at=wanted.at, axis=axis
+        )
+        for axis, wanted in inputs.directions.items()
+    }
+    _require_two_directions(specs)
+    question = _question(spec, inputs, specs)
+    with services.database.transaction() as session:
+        replayed = _replayed(session, caller, idempotency_key, request)
+        if replayed is not None:
+            return replayed
+        project = inputs.origin.model.project
+        same = None if spec.force else jobs.find_same(session, project, question)
+        if same is not None:
+            return Submitted(same, new=False)
+        recorded: dict[str, str] = {
+            axis: (
+                inputs.directions[axis].saved
+                or recording.record(session, caller, inputs.origin, resolved)
+            ).id
+            for axis, resolved in specs.items()
+        }
+        job = jobs.submit(
+            session,
+            NewJob(
+                project=project,
+                kind=spec.kind,
+                spec=_resolved(spec, inputs, specs),
+                input_digest=question,
+                model_id=inputs.origin.model.id,
+                origin=inputs.origin.checkpoint.id,
+                directions=recorded,
+                priority=spec.priority,
+                cells_total=prod(shape_of(spec)),
+                tags=tuple(sorted(spec.tags)),
+                force=spec.force,
+                created_by=caller.key.id,
+                idempotency=None
+                if idempotency_key is None
+                else Idempotency(idempotency_key, caller.key.id, request),
+            ),
+        )
+        return Submitted(job, new=True)
+
+
+def _replayed(session: Session, caller: Caller, key: str | None, request: str) -> Submitted | None:
+    if key is None:
+        return None
+    found = jobs.find_idempotent(session, key, caller.key.id)
+    if found is None:
+        return None
+    earlier, job_id = found
+    if earlier != request:
+        raise Problem(
+            "idempotency_key_reused",
+            f"Idempotency-Key {key!r} already stands for another request (job {job_id}); "
+            "send a new key with a new request",
+        )
+    job = jobs.get(session, job_id)
+    return None if job is None else Submitted(job, new=False, replayed=True)
+
+
+def _require_two_directions(specs: Mapping[AxisName, Spec]) -> None:
+    if len(specs) == 2 and spec_digest(specs["x"]) == spec_digest(specs["y"]):
+        raise Problem(
+            "direction_invalid",
+            "x and y are the same direction, so they span a line and no plane; give y another "
+            "seed, target, object or prefix",
+            pointer="/directions/y",
+        )
+
+
+def _question(spec: JobSpec, inputs: Inputs, specs: Mapping[AxisName, Spec]) -> str:
+    model = inputs.origin.model
+    return identity.input_digest(
+        spec,
+        program=identity.Program(model.program, model.architecture, str(model.loss)),
+        origin=inputs.origin.checkpoint.weights,
+        target=None if inputs.target is None else inputs.target.weights,
+        datasets=[identity.Samples(d.object, d.name) for d in inputs.datasets],
+        directions={
+            axis: identity.Direction(
+                spec_json(resolved),
+                target.weights
+                if isinstance(resolved, BetweenDirection)
+                and (target := inputs.directions[axis].needs.target) is not None
+                else None,
+            )
+            for axis, resolved in specs.items()
+        },
+    )
+
+
+def _resolved(spec: JobSpec, inputs: Inputs, specs: Mapping[AxisName, Spec]) -> dict[str, Any]:
+    """The spec as recorded: defaults filled in, inline directions settled, saved ones by id."""
+    body: dict[str, Any] = plain_json(spec)
+    if isinstance(spec, SurfaceJob):
+        body["directions"] = {
+            axis: saved.id
+            if (saved := inputs.directions[axis].saved) is not None
+            else spec_json(resolved)
+            for axis, resolved in specs.items()
+        }
+    return body

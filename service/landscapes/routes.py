@@ -1,0 +1,281 @@
+"""HTTP of landscapes: finished results, immutable; and a running job's grid so far."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from service.domain.ids import (
+    DatasetId,
+    DisplayName,
+    JobId,
+    LandscapeId,
+    ModelId,
+    ProjectName,
+    Tag,
+)
+from service.http.dependencies import Principal, ServicesOf, Transaction
+from service.http.documentation import problems
+from service.http.etag import immutable, transient
+from service.http.paging import Cursor, Limit, link_next
+from service.http.services import Services
+from service.inputs import lookup
+from service.inputs.lookup import Caller
+from service.landscapes import figures, results
+from service.landscapes.figures import MEDIA_TYPES, FigureQuery, Format
+from service.landscapes.ranges import parse_ranges
+from service.landscapes.schemas import LandscapeKind, LandscapeOut, LandscapePage, SortBy
+from service.ledger import landscapes, models
+from service.ledger.records import LandscapeRecord
+
+router = APIRouter(tags=["landscapes"])
+
+_IMMUTABLE = "Strong `ETag`; immutable, so it may be kept for ever."
+
+
+def _bytes_of(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {"description": f"{description} {_IMMUTABLE}", "content": {media_type: {}}},
+        304: {"description": "What the caller has is right."},
+    }
+
+
+@router.get("/v1/landscapes", summary="Search landscapes", responses=problems("invalid_request"))
+def list_landscapes(
+    request: Request,
+    response: Response,
+    session: Transaction,
+    caller: Principal,
+    project: Annotated[ProjectName | None, Query()] = None,
+    model: Annotated[ModelId | None, Query()] = None,
+    kind: Annotated[LandscapeKind | None, Query()] = None,
+    tag: Annotated[Tag | None, Query()] = None,
+    dataset: Annotated[DatasetId | None, Query(description="Evaluated on this data set.")] = None,
+    text: Annotated[
+        DisplayName | None, Query(description="In the title, the model's name or a tag.")
+    ] = None,
+    sort: Annotated[SortBy, Query()] = SortBy.NEWEST,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> LandscapePage:
+    """Landscapes of the projects that the key may read.
+
+    Derived measures are searched by range: `derived.<measure>.min=…` and
+    `derived.<measure>.max=…`, both inclusive, at the first data set; for example
+    `derived.sharpness.max=0.5`. What has no such number does not match.
+    """
+    page = landscapes.list(
+        session,
+        projects=caller.projects,
+        project=project,
+        model_id=model,
+        kind=kind,
+        tag=tag,
+        dataset=dataset,
+        text=text,
+        ranges=parse_ranges(request.query_params.multi_items()),
+        sort=sort,
+        cursor=cursor,
+        limit=limit,
+    )
+    link_next(request, response, page.next_cursor)
+    return LandscapePage(
+        items=[shown(landscape) for landscape in page.items], next_cursor=page.next_cursor
+    )
+
+
+@router.get(
+    "/v1/landscapes/{landscape_id}",
+    summary="One landscape",
+    responses=problems("invalid_request", "not_found"),
+)
+def get(landscape_id: LandscapeId, session: Transaction, caller: Principal) -> LandscapeOut:
+    """Derived measures, each with its definition, and the provenance: everything needed to compute
+    the same numbers again.
+    """
+    return shown(lookup.landscape(session, caller, landscape_id))
+
+
+@router.get(
+    "/v1/landscapes/{landscape_id}/data.json",
+    summary="The values as JSON",
+    response_class=Response,
+    responses={
+        **_bytes_of("application/json", "Values laid out `[iy][ix]`, `null` where not `ok`."),
+        **problems("invalid_request", "not_found"),
+    },
+)
+@router.head("/v1/landscapes/{landscape_id}/data.json", include_in_schema=False)
+def data_json(
+    landscape_id: LandscapeId, request: Request, services: ServicesOf, caller: Principal
+) -> Response:
+    """Axes, values and standard errors for each data set, a status for each cell, the centre (or
+    the line's ends), directions, derived measures and provenance.
+    """
+    landscape = _visible(services, caller, landscape_id)
+    return immutable(
+        request,
+        tag=results.json_tag(landscape),
+        media_type="application/json",
+        body=lambda: results.json_of(services, landscape),
+    )
+
+
+@router.get(
+    "/v1/landscapes/{landscape_id}/data.npz",
+    summary="The values as NumPy arrays",
+    response_class=Response,
+    responses={
+        **_bytes_of("application/x-npz", "Arrays as stored, NaN and infinities as they came."),
+        **problems("invalid_request", "not_found"),
+    },
+)
+@router.head("/v1/landscapes/{landscape_id}/data.npz", include_in_schema=False)
+def data_npz(
+    landscape_id: LandscapeId, request: Request, services: ServicesOf, caller: Principal
+) -> Response:
+    """`x`, `y`, `anchors`, `names`, and for data set i `d<i>.loss`, `d<i>.stderr`,
+    `d<i>.accuracy`, `d<i>.status`, `d<i>.samples`; float64, no pickles.
+    """
+    landscape = _visible(services, caller, landscape_id)
+    return immutable(
+        request,
+        tag=landscape.data,
+        media_type="application/x-npz",
+        filename=f"{landscape.id}.npz",
+        body=lambda: results.npz_of(services, landscape),
+    )
+
+
+@router.get(
+    "/v1/landscapes/{landscape_id}/figure.{extension}",
+    summary="A figure",
+    response_class=Response,
+    responses={
+        **_bytes_of("image/png", "The figure, PNG or SVG."),
+        **problems("invalid_request", "not_found", "not_supported"),
+    },
+)
+@router.head("/v1/landscapes/{landscape_id}/figure.{extension}", include_in_schema=False)
+def figure(
+    landscape_id: LandscapeId,
+    extension: Format,
+    query: Annotated[FigureQuery, Query()],
+    request: Request,
+    services: ServicesOf,
+    caller: Principal,
+) -> Response:
+    """A curve of a line; contours, filled contours, a heat map or a surface of a plane. Cells that
+    have no value are hatched. The same question is drawn once and kept.
+    """
+    with services.database.transaction() as session:
+        landscape = lookup.landscape(session, caller, landscape_id)
+        model = models.get(session, landscape.model_id)
+    caption = figures.caption_of(None if model is None else model.name, landscape.provenance)
+    name = figures.name_of(landscape.data, query, caption)
+    return immutable(
+        request,
+        tag=f"{name}-{extension}",
+        media_type=MEDIA_TYPES[extension],
+        body=lambda: results.figure_of(services, landscape, query, caption, extension, name),
+    )
+
+
+@router.get(
+    "/v1/jobs/{job_id}/partial.json",
+    tags=["jobs"],
+    summary="A job's values so far",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "As `data.json`; cells not computed yet have status `pending`.",
+            "content": {"application/json": {}},
+        },
+        **problems("invalid_request", "not_found", "conflict", "not_supported"),
+    },
+)
+def partial_json(
+    job_id: JobId, request: Request, services: ServicesOf, caller: Principal
+) -> Response:
+    """Coarse to fine: the first few per cent already cover the whole grid evenly. `409`, worth
+    trying again, before the job is planned.
+    """
+    with services.database.transaction() as session:
+        partial = results.partial_of(session, lookup.job(session, caller, job_id))
+    return transient(
+        request,
+        tag=results.partial_tag(partial),
+        media_type="application/json",
+        body=lambda: results.partial_json(services, partial),
+    )
+
+
+@router.get(
+    "/v1/jobs/{job_id}/partial.png",
+    tags=["jobs"],
+    summary="A job's figure so far",
+    response_class=Response,
+    responses={
+        200: {"description": "The figure; pending cells are marked.", "content": {"image/png": {}}},
+        **problems("invalid_request", "not_found", "conflict", "not_supported"),
+    },
+)
+def partial_png(
+    job_id: JobId,
+    query: Annotated[FigureQuery, Query()],
+    request: Request,
+    services: ServicesOf,
+    caller: Principal,
+) -> Response:
+    """Takes the same parameters as a landscape's figure. Not kept."""
+    with services.database.transaction() as session:
+        job = lookup.job(session, caller, job_id)
+        partial = results.partial_of(session, job)
+        model = models.get(session, job.model_id)
+    caption = figures.caption_of(
+        None if model is None else model.name, results.partial_provenance(partial)
+    )
+
+    def body() -> bytes:
+        result = results.assembled(services, partial)
+        figures.require_fitting(query, result)
+        return figures.drawn(result, query, caption, "png")
+
+    tag = figures.name_of(results.partial_tag(partial), query, caption)
+    return transient(request, tag=tag, media_type="image/png", body=body)
+
+
+def _visible(services: Services, caller: Caller, landscape_id: str) -> LandscapeRecord:
+    with services.database.transaction() as session:
+        return lookup.landscape(session, caller, landscape_id)
+
+
+def shown(landscape: LandscapeRecord) -> LandscapeOut:
+    """A landscape as the wire shows it."""
+    here = f"/v1/landscapes/{landscape.id}"
+    return LandscapeOut(
+        id=landscape.id,
+        project=landscape.project,
+        job=landscape.job_id,
+        kind=landscape.kind,
+        model=landscape.model_id,
+        origin=landscape.origin,
+        title=landscape.title,
+        tags=sorted(landscape.tags),
+        spec=landscape.spec,
+        input_digest=landscape.input_digest,
+        data=landscape.data,
+        derived=landscape.derived,
+        provenance=landscape.provenance,
+        created_at=landscape.created_at,
+        created_by=landscape.created_by,
+        links={
+            "self": here,
+            "data": f"{here}/data.json",
+            "npz": f"{here}/data.npz",
+            "figure": f"{here}/figure.png",
+            "job": f"/v1/jobs/{landscape.job_id}",
+            "model": f"/v1/models/{landscape.model_id}",
+        },
+    )
