@@ -1,0 +1,136 @@
+"""The relay: carries hints from the outbox to the broker, and takes back what the dead held.
+
+Owns the loop of `service.main relay`. It wakes when the ledger notifies and once a second
+besides; each round sends what is due, and every few seconds the reaper looks for leases that ran
+out. All of it is safe to do twice and by several relays at once: hints may double, and rows are
+taken with SKIP LOCKED. Database or broker away: it tries again, and nothing is lost meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+
+from service.dispatch.producer import BrokerAway, Producer
+from service.dispatch.reaper import reap
+from service.domain.problems import Problem
+from service.ledger import outbox
+from service.ledger.session import Database
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CHANNEL: Final = "lossatlas_hint"
+_POLL_SECONDS: Final = 1.0
+_BATCH: Final = 200
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+
+
+def run(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT; then finishes the round in hand and returns."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    previous = {s: signal.signal(s, on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        Relay(settings).run(stop)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@dataclass
+class _Pause:
+    """Growing pauses after failures, none after a success."""
+
+    until: float = 0.0
+    seconds: float = field(default=0.25)
+
+    def over(self) -> bool:
+        return time.monotonic() >= self.until
+
+    def failed(self) -> None:
+        self.until = time.monotonic() + self.seconds
+        self.seconds = min(2 * self.seconds, _LONGEST_PAUSE_SECONDS)
+
+    def succeeded(self) -> None:
+        self.until, self.seconds = 0.0, 0.25
+
+
+class Relay:
+    """One relay process's state: its connections and when it looks next."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._database = Database(settings.database_url, application_name="lossatlas-relay")
+        self._producer = Producer(settings)
+        self._broker_pause = _Pause()
+        self._reap_at = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Rounds until `stop` is set; survives outages of the database and the broker."""
+        pause = _Pause()
+        try:
+            while not stop.is_set():
+                try:
+                    with self._database.listen([CHANNEL]) as listening:
+                        log.info("relay is listening")
+                        while not stop.is_set():
+                            self.round()
+                            pause.succeeded()
+                            listening.wait(_POLL_SECONDS)
+                except Problem as problem:
+                    if problem.code != "unavailable":
+                        raise
+                    log.warning("the database is away: %s", problem.detail)
+                    pause.failed()
+                    stop.wait(pause.seconds)
+        finally:
+            self._producer.close()
+            self._database.dispose()
+
+    def round(self) -> None:
+        """Reaps when it is time, then sends everything due. Raises Problem `unavailable`."""
+        now = time.monotonic()
+        if now >= self._reap_at:
+            self._reap_at = now + self._settings.reaper_seconds
+            reap(self._database)
+        if self._broker_pause.over():
+            try:
+                # before any row is locked: a broker that is away takes seconds to say so
+                self._producer.connect()
+                while self._send_batch() == _BATCH:
+                    pass
+            except BrokerAway as error:
+                log.warning("the broker is away, hints wait: %s", error)
+                self._broker_pause.failed()
+            else:
+                self._broker_pause.succeeded()
+
+    def _send_batch(self) -> int:
+        """Sends due hints and marks them in one transaction: unmarked ones are sent again."""
+        failure: BrokerAway | None = None
+        with self._database.transaction() as session:
+            due = outbox.take_due(
+                session, _BATCH, resend_after_seconds=self._settings.hint_resend_seconds
+            )
+            sent: list[int] = []
+            for message in due:
+                try:
+                    self._producer.send(message.payload, "cpu")
+                except BrokerAway as error:
+                    # what did go out is marked all the same
+                    failure = error
+                    break
+                sent.append(message.id)
+            outbox.mark_sent(session, sent)
+        if failure is not None:
+            raise failure
+        return len(due)
