@@ -16,6 +16,7 @@ from workers.computation import tensors
 from workers.computation.context import JobContext
 from workers.engine.direction import Direction
 from workers.engine.directions import between, random_direction, uploaded
+from workers.engine.network import Point
 from workers.engine.normalisation import Rule, normalise
 
 
@@ -26,9 +27,14 @@ def read_direction(context: JobContext, path: Path) -> Direction:
 
 
 def build_direction(
-    context: JobContext, axis: str, spec: Mapping[str, Any], path: Path | None
+    context: JobContext,
+    axis: str,
+    spec: Mapping[str, Any],
+    path: Path | None,
+    *,
+    origin: Point | None = None,
 ) -> Direction:
-    """The direction of `spec` at the job's origin, rounded to float32.
+    """The direction of `spec` at `origin` (default: the job's), rounded to float32.
 
     Args:
         axis: "x" or "y", for random directions that do not name their stream.
@@ -38,17 +44,20 @@ def build_direction(
         DirectionInvalid: uploaded tensors do not fit the network.
         Problem: an unknown kind, or a tensor file that cannot be read.
     """
-    raw = _raw(context, axis, spec, path)
+    start = context.origin if origin is None else origin
+    raw = _raw(context, start, axis, spec, path)
     rule = Rule.from_words(spec["normalize"], spec["ignore"], spec.get("convention", "lossatlas"))
-    return normalise(raw, context.origin, context.network, rule).to(torch.float32)
+    return normalise(raw, start, context.network, rule).to(torch.float32)
 
 
-def _raw(context: JobContext, axis: str, spec: Mapping[str, Any], path: Path | None) -> Direction:
+def _raw(
+    context: JobContext, start: Point, axis: str, spec: Mapping[str, Any], path: Path | None
+) -> Direction:
     match spec["kind"]:
         case "random":
             return random_direction(context.network, spec["seed"], spec.get("axis") or axis)
         case "between":
-            return between(context.network, context.origin, context.points[spec["target"]])
+            return between(context.network, start, context.points[spec["target"]])
         case "uploaded" if path is not None:
             found = tensors.read(path, code="direction_invalid", what="the uploaded direction")
             prefix = spec.get("prefix", "")

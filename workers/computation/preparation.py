@@ -54,7 +54,8 @@ class Prepared:
 
 
 def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
-    """Carries out a `prepare` request: `{directions: {axis: {spec, object, materialised}},
+    """Carries out a `prepare` request: `{directions: {axis: {spec, origin, object} or
+    {materialised}},
     orthogonalise, target}`.
 
     Raises:
@@ -100,7 +101,8 @@ def _direction(context: JobContext, axis: str, entry: Mapping[str, Any]) -> Dire
     if entry.get("materialised"):
         return read_direction(context, Path(entry["materialised"]))
     path = Path(entry["object"]) if entry.get("object") else None
-    return build_direction(context, axis, entry["spec"], path)
+    origin = context.points[entry["origin"]] if "origin" in entry else context.origin
+    return build_direction(context, axis, entry["spec"], path, origin=origin)
 
 
 def _batch_size(context: JobContext) -> int:

@@ -1,0 +1,36 @@
+"""`python -m workers [--queues cpu] [--name NAME]`: one worker process with the right options.
+
+Owns the command line only; the same as `celery -A workers.app worker` with what has no setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from workers.app import app
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("--queues", default="cpu", help="queues to listen to, comma-separated")
+    parser.add_argument("--name", default="worker@%h", help="Celery's name for this worker")
+    chosen = parser.parse_args(arguments)
+    app.worker_main(
+        [
+            "worker",
+            f"--hostname={chosen.name}",
+            f"--queues={chosen.queues}",
+            "--pool=prefork",
+            "--concurrency=1",
+            # workers need to know nothing of each other: the ledger decides
+            "--without-mingle",
+            "--without-gossip",
+            "--without-heartbeat",
+        ]
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""The Celery application of the workers: `celery -A workers.app worker`.
+
+Owns Celery's configuration and the one task. A broker message is only a hint that there is
+work: the task claims from the ledger until nothing is left, so hints may be lost, late or
+doubled. One pool process per device; torch and CUDA live in its children only.
+Never imports torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any, Final
+
+from celery import Celery, signals
+
+from service.dispatch.broker import TASK, broker_options
+from service.ledger.session import Database
+from service.settings import Settings
+from service.store.objects import ObjectStore
+from workers import sandbox
+from workers.cache import ObjectCache
+from workers.runner import Runner
+from workers.sandbox import Limits
+from workers.shutdown import ShutdownFlag
+from workers.supervisor import Supervisor
+from workers.tools import Options, Tools
+
+log = logging.getLogger(__name__)
+
+#: Made here, before the pool forks, so that all processes share it.
+SHUTDOWN: Final = ShutdownFlag()
+
+_settings = Settings()
+
+app = Celery("lossatlas", broker=_settings.broker_url)
+app.conf.update(
+    **broker_options(_settings),
+    task_ignore_result=True,
+    worker_pool="prefork",
+    worker_concurrency=1,
+    # a busy worker must not sit on the hint that an idle one could follow (Redis only; elsewhere
+    # the hint is sent again)
+    worker_prefetch_multiplier=1,
+    worker_disable_prefetch=_settings.broker_url.startswith(("redis", "valkey")),
+    # a pool process connects to the database and the store before it says that it is up
+    worker_proc_alive_timeout=120.0,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    worker_hijack_root_logger=False,
+)
+
+_supervisor: Supervisor | None = None
+
+
+@app.task(name=TASK)  # type: ignore[untyped-decorator]
+def drain(hint: dict[str, Any]) -> int:
+    """Carries out units until none is left, the hinted job's first."""
+    if _supervisor is None:
+        raise RuntimeError("this pool process was not initialised")
+    job = hint.get("job")
+    return _supervisor.drain(job if isinstance(job, str) else None)
+
+
+def build_supervisor(settings: Settings, shutdown: ShutdownFlag) -> Supervisor:
+    """A supervisor with its own connections."""
+    database = Database(settings.database_url, application_name="lossatlas-worker")
+    store = ObjectStore.from_settings(settings)
+    cache = ObjectCache(
+        Path(settings.data_dir) / "cache", limit_bytes=settings.cache_bytes, fetch=store.fetch_to
+    )
+    runner = Runner(
+        limits=Limits(settings.threads, settings.unit_memory_bytes),
+        readable=[cache.folder],
+        confinement=sandbox.describe(),
+    )
+    options = Options(
+        device=settings.device,
+        threads=settings.threads,
+        tile_seconds=settings.tile_seconds,
+        unit_seconds=settings.unit_seconds,
+        lease_seconds=settings.lease_seconds,
+        beat_seconds=min(settings.beat_seconds, settings.cancel_poll_seconds),
+        shutdown_seconds=settings.shutdown_seconds,
+    )
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    return Supervisor(Tools(database, store, cache, runner, shutdown, options, worker))
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+def _begin(**_: Any) -> None:
+    """In a pool process: nothing of the main process's connections is used here."""
+    global _supervisor  # noqa: PLW0603 (one per process, and celery's tasks are functions)
+    # without its main process this one would work on unseen; its unit is better done elsewhere
+    sandbox.die_with_parent(os.getppid())
+    # Ctrl-C reaches the whole group: only the main process decides what it means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _supervisor = build_supervisor(_settings, SHUTDOWN)
+    _supervisor.warm()
+
+
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _end(**_: Any) -> None:
+    if _supervisor is not None:
+        _supervisor.close()
+
+
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _shut_down(**_: Any) -> None:
+    """In the main process, inside a signal handler: no logging, no locks."""
+    SHUTDOWN.set()

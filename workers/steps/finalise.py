@@ -1,0 +1,115 @@
+"""`finalise`: tiles laid into a grid, measured, stored, and published as a landscape.
+
+Owns the provenance: everything needed to compute the same bits again. Needs no child.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from service.domain.derived import measure
+from service.domain.results import GridResult, Tile, assemble, encode_npz
+from service.domain.units import JobPlan
+from service.ledger import units
+from service.ledger.records import NewLandscape, UnitRecord
+from workers.tools import InHand
+
+#: Raised whenever a definition changes that moves a value.
+DEFINITIONS = "lossatlas numerics 1"
+
+
+def carry_out(hand: InHand) -> None:
+    """Raises Problem `object_corrupt` when a tile's bytes are not what was stored."""
+    assignment, tools = hand.assignment, hand.tools
+    plan = assignment.plan
+
+    def read() -> list[UnitRecord]:
+        with tools.database.transaction() as session:
+            return units.tiles(session, assignment.job.id)
+
+    done = hand.persist(read, "reading the tiles' list")
+    with tools.cache.holding() as held:
+        tiles = [
+            Tile.from_npz(hand.persist(lambda d=d: held.path(d), "fetching a tile").read_bytes())
+            for d in (tile.result for tile in done)
+            if d is not None
+        ]
+    result = assemble(
+        plan, assignment.dataset_names, [d.samples for d in assignment.datasets], tiles
+    )
+    arrays = encode_npz(result.to_arrays())
+    data = hand.store_bytes(arrays, "application/x-npz")
+    landscape = NewLandscape(
+        data=data,
+        provenance=_provenance(hand, plan, done),
+        derived=measure(result),
+        title=_title(hand, result),
+        size=len(arrays),
+    )
+
+    def report() -> None:
+        with tools.database.transaction() as session:
+            units.report_finalised(
+                session, assignment.unit.id, assignment.unit.attempt, landscape=landscape
+            )
+
+    hand.persist(report, "publishing the landscape")
+
+
+def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[str, Any]:
+    assignment = hand.assignment
+    specs = {axis: record.spec for axis, record in assignment.directions.items()}
+    return {
+        "engine": _engine_version(),
+        "definitions": DEFINITIONS,
+        "dtype": plan.precision.value,
+        "device": plan.device,
+        "threads": plan.threads,
+        "batch_size": plan.batch_size,
+        "buffers": plan.buffers.value,
+        "samples": {
+            name: dataset.samples
+            for name, dataset in zip(assignment.dataset_names, assignment.datasets, strict=True)
+        },
+        "seeds": {
+            axis: spec["seed"] for axis, spec in specs.items() if spec.get("kind") == "random"
+        },
+        "directions": {
+            planned.axis: {
+                "id": planned.id,
+                "norm": planned.norm,
+                "object": planned.object,
+                "spec": specs[planned.axis],
+            }
+            for planned in plan.directions
+        },
+        "cosine": plan.cosine,
+        "orthogonalised": plan.orthogonalised,
+        "inputs": {
+            "program": assignment.model.program,
+            "architecture": assignment.model.architecture,
+            "loss": assignment.model.loss,
+            "weights": {i: c.weights for i, c in assignment.checkpoints.items()},
+            "datasets": {d.id: d.object for d in assignment.datasets},
+        },
+        "units": len(tiles),
+        "redone": sum(tile.attempt - 1 for tile in tiles),
+        "timings": {
+            "cell_seconds": plan.cell_seconds,
+            "tiles_seconds": sum(tile.seconds or 0.0 for tile in tiles),
+        },
+        "peak_memory_bytes": plan.peak_memory_bytes,
+    }
+
+
+def _title(hand: InHand, result: GridResult) -> str:
+    what = "interpolation" if result.y is None else "surface"
+    return f"{hand.assignment.model.name}: {what}"
+
+
+def _engine_version() -> str:
+    try:
+        return f"lossatlas {version('lossatlas-server')}, torch {version('torch')}"
+    except PackageNotFoundError:
+        return "unknown"

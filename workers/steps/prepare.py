@@ -1,0 +1,117 @@
+"""`prepare`: lets the child decide a job's plan, stores the directions, writes the plan.
+
+Owns the plan's making on the supervisor's side: axes and tiles come from the spec, what depends
+on the network from the child.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from service.domain.digests import digest_bytes
+from service.domain.grids import tile_size
+from service.domain.jobs import InterpolationJob
+from service.domain.units import LINE_ANCHORS, PLANE_ANCHORS, JobPlan, PlannedDirection
+from service.ledger import directions, units
+from workers.childprocess import ChildDied
+from workers.protocol import Frame
+from workers.steps.opening import fetched, open_job, target_of, threads_of
+from workers.tools import InHand
+
+
+def carry_out(hand: InHand) -> None:
+    """Raises what `opening.open_job` raises, and ChildDied for an answer that makes no sense."""
+    open_job(hand)
+    assignment, tools = hand.assignment, hand.tools
+    answer = tools.runner.request(
+        assignment.job.id, Frame("prepare", _request(hand)), hand.asking()
+    )
+    objects = dict(zip(answer.body.get("axes", ()), answer.blobs, strict=True))
+    if set(objects) != set(assignment.directions):
+        raise ChildDied("the child prepared other directions than it was asked for")
+    plan = _plan(hand, answer.body, {axis: digest_bytes(data) for axis, data in objects.items()})
+    sizes = {
+        hand.store_bytes(data, "application/vnd.safetensors"): len(data)
+        for data in objects.values()
+    }
+    own = set(answer.body["own"])
+
+    def report() -> None:
+        with tools.database.transaction() as session:
+            for planned in plan.directions:
+                # an orthogonalised direction is this job's own, not what the spec says
+                if planned.axis not in own and not assignment.directions[planned.axis].object:
+                    directions.materialise(
+                        session,
+                        planned.id,
+                        planned.object,
+                        planned.norm,
+                        size=sizes[planned.object],
+                    )
+            units.report_prepared(
+                session, assignment.unit.id, assignment.unit.attempt, plan=plan, sizes=sizes
+            )
+
+    hand.persist(report, "reporting the plan")
+
+
+def _request(hand: InHand) -> dict[str, Any]:
+    spec = hand.assignment.spec
+    return {
+        "directions": {axis: _direction(hand, axis) for axis in sorted(hand.assignment.directions)},
+        "orthogonalise": getattr(spec, "orthogonalise", False),
+        "target": target_of(hand),
+    }
+
+
+def _direction(hand: InHand, axis: str) -> dict[str, Any]:
+    direction = hand.assignment.directions[axis]
+    if direction.object is not None:
+        return {"materialised": str(fetched(hand, direction.object))}
+    uploaded = direction.spec.get("object")
+    return {
+        "spec": direction.spec,
+        # a saved direction is normalised against the checkpoint it was made for
+        "origin": direction.checkpoint_id,
+        "object": None if uploaded is None else str(fetched(hand, uploaded)),
+    }
+
+
+def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
+    spec = hand.assignment.spec
+    line = isinstance(spec, InterpolationJob)
+    axes = (spec.alpha, None) if isinstance(spec, InterpolationJob) else (spec.grid.x, spec.grid.y)
+    norms = {axis: float(norm) for axis, norm in body["norms"].items()}
+    if not all(math.isfinite(norm) for norm in norms.values()):
+        raise ChildDied("the child reports a norm that is no number")
+    plan = JobPlan(
+        x=tuple(axes[0].points().tolist()),
+        y=None if axes[1] is None else tuple(axes[1].points().tolist()),
+        anchors=LINE_ANCHORS if line else PLANE_ANCHORS,
+        directions=tuple(
+            PlannedDirection(
+                axis=axis,
+                id=hand.assignment.directions[axis].id,
+                object=objects[axis],
+                norm=norms[axis],
+            )
+            for axis in sorted(objects)
+        ),
+        cosine=body["cosine"],
+        orthogonalised=body["orthogonalised"],
+        precision=spec.precision,
+        buffers=spec.buffers,
+        batch_size=body["batch_size"],
+        threads=threads_of(hand),
+        cell_seconds=body["cell_seconds"],
+        tile_cells=1,
+        peak_memory_bytes=body["peak_memory_bytes"],
+        device=body["device"],
+    )
+    cells = tile_size(
+        plan.evaluations,
+        cell_seconds=plan.cell_seconds,
+        tile_seconds=hand.tools.options.tile_seconds,
+    )
+    return plan.model_copy(update={"tile_cells": cells})

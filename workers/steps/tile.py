@@ -1,0 +1,89 @@
+"""`tile`: the values of one slice of a job's cells, computed by the child and stored.
+
+Owns the check that what the child returns is the tile it was asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.results import Tile
+from service.domain.units import JobPlan
+from service.ledger import units
+from workers.childprocess import ChildDied
+from workers.protocol import Frame
+from workers.steps.opening import fetched, open_job, target_of
+from workers.tools import InHand
+
+
+def carry_out(hand: InHand) -> None:
+    """Raises what `opening.open_job` raises, and ChildDied for values of other cells."""
+    begun = time.monotonic()
+    open_job(hand)
+    assignment, tools = hand.assignment, hand.tools
+    plan = assignment.plan
+    index = plan.order()[assignment.unit.start : assignment.unit.stop]
+    request = Frame("tile", _request(hand, plan, index))
+    answer = tools.runner.request(assignment.job.id, request, hand.asking())
+    if len(answer.blobs) != 1:
+        raise ChildDied("the child's answer holds no tile")
+    data = answer.blobs[0]
+    _check(data, index, len(assignment.datasets))
+    hand.heart.cells_done = len(index)
+    digest = hand.store_bytes(data, "application/x-npz")
+    seconds = time.monotonic() - begun
+
+    def report() -> None:
+        with tools.database.transaction() as session:
+            units.report_tile(
+                session,
+                assignment.unit.id,
+                assignment.unit.attempt,
+                result=digest,
+                seconds=seconds,
+                size=len(data),
+            )
+
+    hand.persist(report, "reporting a tile")
+
+
+def _request(hand: InHand, plan: JobPlan, index: NDArray[np.int64]) -> dict[str, Any]:
+    target = target_of(hand)
+    return {
+        "indices": index.tolist(),
+        "points": plan.coordinates()[index].tolist(),
+        "batch_size": plan.batch_size,
+        "target": target,
+        "directions": {
+            planned.axis: {
+                "digest": planned.object,
+                # a line through two checkpoints is computed from the two, not from the difference
+                "path": None if target else str(fetched(hand, planned.object)),
+            }
+            for planned in plan.directions
+        },
+    }
+
+
+def _check(data: bytes, index: NDArray[np.int64], datasets: int) -> None:
+    """Whether the bytes are a tile of exactly these cells and data sets."""
+    try:
+        tile = Tile.from_npz(data)
+    except ValueError as error:
+        raise ChildDied(f"the child's answer is no tile: {error}") from error
+    shapes = {
+        array.shape
+        for d in tile.datasets
+        for array in (d.loss, d.stderr, d.status, d.accuracy)
+        if array is not None
+    }
+    if (
+        not np.array_equal(tile.index, index)
+        or len(tile.datasets) != datasets
+        or shapes != {index.shape}
+    ):
+        raise ChildDied("the child's answer is another tile than it was asked for")

@@ -1,0 +1,167 @@
+"""The supervisor: claims units until there are none, and sees each to its end, whatever happens.
+
+Owns the loop and what every kind of end is reported as. A unit ends in exactly one of: reported
+done by its step; failed for good; failed for now (counted, tried again); released (the worker is
+told to stop); or lost (cancelled, or another attempt runs), which is nothing to report.
+Never imports torch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from service.domain.problems import Problem
+from service.domain.units import UnitKind
+from service.ledger import units
+from service.ledger.units import StaleAttempt
+from workers.assignment import Assignment
+from workers.childprocess import ChildDied
+from workers.heart import Heart, LostUnit
+from workers.runner import TimedOut, UnitFailed
+from workers.steps import finalise, ingest, prepare, tile
+from workers.tools import InHand, Stopped, Tools
+
+log = logging.getLogger(__name__)
+
+_STEPS: Final[Mapping[UnitKind, Callable[[InHand], None]]] = {
+    UnitKind.INGEST: ingest.carry_out,
+    UnitKind.PREPARE: prepare.carry_out,
+    UnitKind.TILE: tile.carry_out,
+    UnitKind.FINALISE: finalise.carry_out,
+}
+
+#: A job that is done this quickly is followed by the next one sooner than a child warms up, so
+#: its successor is started while it computes. Longer jobs keep the machine to themselves.
+_SHORT_JOB_SECONDS: Final = 2.0
+
+
+class Supervisor:
+    """One worker process's loop. Use it from the main thread."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    def warm(self) -> None:
+        """Starts a child for the job to come."""
+        self._tools.runner.warm()
+
+    def close(self) -> None:
+        """Kills the children."""
+        self._tools.runner.close()
+
+    def drain(self, job: str | None) -> int:
+        """Carries out units, of `job` first, until nothing can be claimed; how many it did.
+
+        An outage of the database ends it: the unclaimed are hinted again.
+        """
+        done = 0
+        try:
+            while not self._tools.shutdown.is_set():
+                assignment = self._claim(job)
+                if assignment is None:
+                    break
+                job = assignment.job.id
+                self._carry_out(assignment)
+                done += 1
+        except Problem as problem:
+            if problem.code != "unavailable":
+                raise
+            log.warning("stopped claiming: %s", problem.detail)
+        finally:
+            self._tools.runner.retire()
+            if not self._tools.shutdown.is_set():
+                self._tools.runner.warm()
+        return done
+
+    def _claim(self, job: str | None) -> Assignment | None:
+        tools = self._tools
+        with tools.database.transaction() as session:
+            claimed = units.claim(
+                session,
+                worker=tools.worker,
+                lease_seconds=tools.options.lease_seconds,
+                prefer_job=job,
+            )
+            return None if claimed is None else Assignment(claimed)
+
+    def _carry_out(self, assignment: Assignment) -> None:
+        tools, unit = self._tools, assignment.unit
+        log.info("%s %s of %s, attempt %d", unit.kind, unit.id, assignment.job.id, unit.attempt)
+        self._arrange_children(assignment)
+        heart = Heart(
+            tools.database,
+            unit=unit.id,
+            attempt=unit.attempt,
+            lease_seconds=tools.options.lease_seconds,
+            every_seconds=tools.options.beat_seconds,
+        )
+        with heart:
+            hand = InHand(tools, assignment, heart)
+            try:
+                self._attempt(hand)
+            except (LostUnit, StaleAttempt) as lost:
+                log.info("%s is not ours any more: %s", unit.id, lost)
+                tools.runner.retire()
+            except Stopped:
+                tools.runner.retire()
+                self._release(hand)
+
+    def _attempt(self, hand: InHand) -> None:
+        """The step, and the report of any failure."""
+        limit = hand.tools.options.unit_seconds
+        try:
+            _STEPS[hand.assignment.kind](hand)
+        except UnitFailed as failure:
+            self._fail(hand, failure.problem, retry=failure.retry)
+        except ChildDied as death:
+            self._fail(hand, Problem("poison", _sentence(death)).to_json(), retry=True)
+        except TimedOut:
+            detail = f"the unit took longer than its limit of {limit:g} seconds"
+            self._fail(hand, Problem("time_limit", detail).to_json(), retry=False)
+        except Problem as problem:
+            self._fail(hand, problem.to_json(), retry=problem.kind.retryable)
+        except (LostUnit, StaleAttempt, Stopped):
+            raise
+        except Exception as error:
+            log.exception("a fault of ours in %s", hand.assignment.unit.id)
+            detail = f"the worker met an unexpected {type(error).__name__}"
+            self._fail(hand, Problem("internal_error", detail).to_json(), retry=True)
+
+    def _fail(self, hand: InHand, problem: dict[str, Any], *, retry: bool) -> None:
+        unit = hand.assignment.unit
+        log.warning("%s failed (retry: %s): %s", unit.id, retry, problem.get("detail"))
+
+        def report() -> None:
+            with hand.tools.database.transaction() as session:
+                units.report_failed(session, unit.id, unit.attempt, problem, retry=retry)
+
+        hand.persist(report, "reporting a failure")
+
+    def _release(self, hand: InHand) -> None:
+        """Gives the unit back, if the database can be told; else its lease runs out."""
+        unit = hand.assignment.unit
+        try:
+            with hand.tools.database.transaction() as session:
+                units.release(session, unit.id, unit.attempt)
+        except (Problem, StaleAttempt) as error:
+            log.warning("%s could not be released: %s", unit.id, error)
+        else:
+            log.info("released %s", unit.id)
+
+    def _arrange_children(self, assignment: Assignment) -> None:
+        """Lets a child go as soon as its job needs it no more, and warms the next in time."""
+        runner = self._tools.runner
+        if assignment.kind is UnitKind.FINALISE:
+            runner.retire()
+            runner.warm()
+        elif assignment.kind is UnitKind.TILE:
+            plan = assignment.plan
+            if plan.evaluations * plan.cell_seconds <= _SHORT_JOB_SECONDS:
+                runner.warm()
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]
