@@ -25,7 +25,6 @@ from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CHANNEL: Final = "lossatlas_hint"
 _POLL_SECONDS: Final = 1.0
 _BATCH: Final = 200
 _LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -80,7 +79,7 @@ class Relay:
         try:
             while not stop.is_set():
                 try:
-                    with self._database.listen([CHANNEL]) as listening:
+                    with self._database.listen([outbox.HINT_CHANNEL]) as listening:
                         log.info("relay is listening")
                         while not stop.is_set():
                             self.round()

@@ -13,6 +13,7 @@ from service.domain.results import GridResult, Tile, assemble, encode_npz
 from service.domain.units import JobPlan
 from service.ledger import units
 from service.ledger.records import NewLandscape, UnitRecord
+from workers.cache import Held
 from workers.tools import InHand
 
 #: Raised whenever a definition changes that moves a value.
@@ -30,11 +31,7 @@ def carry_out(hand: InHand) -> None:
 
     done = hand.persist(read, "reading the tiles' list")
     with tools.cache.holding() as held:
-        tiles = [
-            Tile.from_npz(hand.persist(lambda d=d: held.path(d), "fetching a tile").read_bytes())
-            for d in (tile.result for tile in done)
-            if d is not None
-        ]
+        tiles = [_tile(hand, held, tile.result) for tile in done if tile.result is not None]
     result = assemble(
         plan, assignment.dataset_names, [d.samples for d in assignment.datasets], tiles
     )
@@ -55,6 +52,11 @@ def carry_out(hand: InHand) -> None:
             )
 
     hand.persist(report, "publishing the landscape")
+
+
+def _tile(hand: InHand, held: Held, digest: str) -> Tile:
+    path = hand.persist(lambda: held.path(digest), "fetching a tile")
+    return Tile.from_npz(path.read_bytes())
 
 
 def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[str, Any]:
