@@ -58,7 +58,9 @@ def open_tensors(store: ObjectStore, digest: str, size: int, *, pointer: str) ->
     try:
         header = read_safetensors_header(read, size)
     except Problem as problem:
-        raise Problem("object_invalid", f"{problem.detail}", pointer=pointer) from None
+        if problem.code != "object_invalid":
+            raise
+        raise Problem("object_invalid", problem.detail, pointer=pointer) from None
     tensors = {}
     for name, entry in header.items():
         if entry.dtype not in DTYPES:
