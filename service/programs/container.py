@@ -12,8 +12,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from service.programs import limits
 from service.programs.refusal import EXPORT_HINT, ProgramRefused
@@ -52,7 +53,7 @@ class Container:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("rb")
+        self._file: BufferedReader = path.open("rb")
         try:
             self._size = os.fstat(self._file.fileno()).st_size
             self.members = self._read_directory()
@@ -158,18 +159,29 @@ class Container:
         if comment or disk or first or here != count:
             raise _inconsistent("the end record speaks of comments or of several disks")
         end = self._size - _END.size
-        if count == _SATURATED16 or length == _SATURATED32 or start == _SATURATED32:
-            locator = self._at(end - _END64_LOCATOR.size, _END64_LOCATOR.size)
-            signature, disk, record, disks = _END64_LOCATOR.unpack(locator)
-            if signature != b"PK\x06\x07" or disk or disks > 1:
-                raise _inconsistent("the 64-bit end record is missing")
-            end = record
-            if record + _END64.size + _END64_LOCATOR.size + _END.size != self._size:
+        short = (count, length, start)
+        saturated = (_SATURATED16, _SATURATED32, _SATURATED32)
+        at = end - _END64_LOCATOR.size
+        locator = self._at(at, _END64_LOCATOR.size) if at >= 0 else b""
+        # Torch always writes the 64-bit record; without it the short one must do by itself.
+        if locator.startswith(b"PK\x06\x07"):
+            _, disk, end, disks = _END64_LOCATOR.unpack(locator)
+            if disk or disks > 1 or end + _END64.size != at:
                 raise _inconsistent("the 64-bit end record is not where it belongs")
-            fields = _END64.unpack(self._at(record, _END64.size))
-            if fields[0] != b"PK\x06\x06" or fields[4] or fields[5] or fields[6] != fields[7]:
+            fields = _END64.unpack(self._at(end, _END64.size))
+            if (
+                fields[:2] != (b"PK\x06\x06", _END64.size - 12)
+                or fields[4]
+                or fields[5]
+                or fields[6] != fields[7]
+            ):
                 raise _inconsistent("the 64-bit end record is malformed")
-            count, length, start = fields[7], fields[8], fields[9]
+            count, length, start = fields[7:10]
+            for own, wide, full in zip(short, fields[7:10], saturated, strict=True):
+                if own not in (wide, full):
+                    raise _inconsistent("the two end records disagree")
+        elif any(own == full for own, full in zip(short, saturated, strict=True)):
+            raise _inconsistent("the 64-bit end record is missing")
         if start + length != end:
             raise _inconsistent("the central directory does not end where the end record begins")
         return count, length, start

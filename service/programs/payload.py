@@ -20,7 +20,7 @@ from service.programs.strictjson import Reader
 
 _STRIDED: Final = 7
 _PATH: Final = re.compile(r"(weight|tensor)_(0|[1-9][0-9]{0,6})")
-_TENSOR_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-/]*")
+TENSOR_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-/]*")
 #: Two names that mean the same bytes, seen the same way, are one tensor.
 Place = tuple[str, str, tuple[int, ...], tuple[int, ...], int]
 
@@ -94,7 +94,7 @@ def read_config(files: ProgramFiles, config: Reader, folder: str) -> dict[str, S
             raise entry.refuse(
                 "graph_too_large", f"more than {limits.MAX_TENSORS} tensors are not taken"
             )
-        if len(name) > limits.MAX_NAME_BYTES or not _TENSOR_NAME.fullmatch(name):
+        if len(name) > limits.MAX_NAME_BYTES or not TENSOR_NAME.fullmatch(name):
             raise entry.refuse("bad_graph", f"{name[:80]!r} is not a tensor's name")
         path = entry.key("path_name").text()
         _check_path(entry, path, name, folder)

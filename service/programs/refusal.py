@@ -7,9 +7,12 @@ from typing import Final
 #: What every refusal can fall back on: our own exporter produces nothing that is refused.
 EXPORT_HINT: Final = "export with lossatlas.export_model(module, example_inputs, path)"
 
+_LONGEST_DETAIL: Final = 2_000
+_LONGEST_POINTER: Final = 500
 
-class ProgramRefused(Exception):  # noqa: N818 - a verdict, not a malfunction
-    """A program archive that breaks a rule. Nothing of it has been executed.
+
+class ProgramRefused(Exception):
+    """A verdict: a program archive breaks a rule. Nothing of it has been executed.
 
     Attributes:
         code: snake_case name of the rule, stable once published.
@@ -18,6 +21,8 @@ class ProgramRefused(Exception):  # noqa: N818 - a verdict, not a malfunction
     """
 
     def __init__(self, code: str, detail: str, pointer: str = "") -> None:
+        detail = _plain(detail, _LONGEST_DETAIL)
+        pointer = _plain(pointer, _LONGEST_POINTER)
         super().__init__(f"{code}: {detail}" + (f" [{pointer}]" if pointer else ""))
         self.code = code
         self.detail = detail
@@ -25,3 +30,12 @@ class ProgramRefused(Exception):  # noqa: N818 - a verdict, not a malfunction
 
     def to_json(self) -> dict[str, str]:
         return {"code": self.code, "detail": self.detail, "pointer": self.pointer}
+
+
+def _plain(text: str, most: int) -> str:
+    """Text that every reader can store and show: the archive's words are in it."""
+    shown = text if len(text) <= most else text[: most - 3] + "..."
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in shown
+    )

@@ -80,7 +80,7 @@ def validate(graph: Graph, where: Where) -> None:
         raise ProgramRefused("bad_output", "the program must return one tensor")
 
 
-class _Refused(Exception):  # noqa: N818
+class _Refused(Exception):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
@@ -214,7 +214,7 @@ def _check_mode(node: Node) -> None:
         if node.argument("use_input_stats") is True and node.argument("running_mean") is not None:
             raise _Refused("training_mode", f"an instance norm updates buffers; {EVAL_HINT}")
     elif operator == "aten.scaled_dot_product_attention.default" or "_scaled_dot" in operator:
-        if node.argument("dropout_p") not in {None, 0, 0.0}:
+        if node.argument("dropout_p") not in {None, 0}:
             raise _Refused("training_mode", f"attention draws a dropout mask; {EVAL_HINT}")
     elif "dropout" in operator:
         raise _Refused("training_mode", f"a dropout is active; {EVAL_HINT}")
