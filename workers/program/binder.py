@@ -1,0 +1,233 @@
+"""A checked program bound to PyTorch: the engine's network made of a graph.
+
+Owns the bound programs by type, device and purpose, and the program's constants on each device.
+Nothing here is compiled, evaluated or imported by name: every operator was allow-listed before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+
+from service.programs.graph import FLOATING, Graph, TensorSpec
+from service.programs.roles import running_statistics
+from workers.program.failures import OperatorFailed
+from workers.program.folding import fold
+from workers.program.literals import Situation
+from workers.program.operators import Call, calls_of
+from workers.program.schedule import Step, fixed_values, live, reads, steps_of
+
+#: What operators raise for tensors that they cannot take.
+_FAILURES: Final = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError)
+#: Not the program's fault: left as they are.
+_PASSING: Final = (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError)
+
+
+class BoundNetwork:
+    """The program as a pure function of parameters, buffers and inputs.
+
+    Called directly it is differentiable to any order, and batchable: attention is then computed in
+    its math formulation, so no kernel has to be chosen around it. `at` under
+    `torch.inference_mode` is for values only: there PyTorch chooses the attention kernel, and batch
+    norms are folded unless the type is float64.
+
+    Attributes:
+        parameters, buffers: tensors by name, in the program's order.
+        normalisation_parameters, transposed_parameters: see `workers.engine.network.Network`.
+        variance_buffers: running variances, by where they enter batch norms.
+        input_names, input_dtypes: in call order; types as exported.
+    """
+
+    def __init__(
+        self, graph: Graph, constants: Mapping[str, Tensor] | None = None, *, fold: bool = True
+    ) -> None:
+        """
+        Args:
+            graph: a graph that `service.programs.validation.validate` has passed.
+            constants: the graph's tensors of role `constant`, by name.
+            fold: whether batch norms may be folded in inference.
+        Raises:
+            ValueError: a constant is missing or has another shape or type than the graph says.
+        """
+        self.graph = graph
+        self._fold = fold
+        self._constants = _checked_constants(graph, constants or {})
+        self._programs: dict[tuple[torch.dtype, torch.device, bool], _BoundProgram] = {}
+        of_role = {role: _of_role(graph, role) for role in ("parameter", "buffer")}
+        self.parameters: Mapping[str, TensorSpec] = of_role["parameter"]
+        self.buffers: Mapping[str, TensorSpec] = of_role["buffer"]
+        self.normalisation_parameters = frozenset(
+            name for name, spec in self.parameters.items() if spec.normalisation
+        )
+        self.transposed_parameters = frozenset(
+            name for name, spec in self.parameters.items() if spec.transposed
+        )
+        self.variance_buffers = _variances(graph)
+        self.input_names = tuple(spec.name for spec in graph.inputs)
+        self.input_dtypes = tuple(spec.dtype for spec in graph.inputs)
+        self._anchor = next(
+            (s for s in (*self.parameters.values(), *self.buffers.values()) if s.dtype in FLOATING),
+            None,
+        )
+
+    def __call__(
+        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], *inputs: Tensor
+    ) -> Tensor:
+        """The outputs, first dimension = samples.
+
+        Raises:
+            OperatorFailed: an operator cannot take these tensors.
+        """
+        return self._at(parameters, buffers, differentiable=True)(*inputs)
+
+    def at(
+        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+    ) -> Callable[..., Tensor]:
+        """The function of the inputs alone. It is for inference where it is made in inference mode.
+
+        Raises:
+            OperatorFailed: an operator cannot take these tensors.
+        """
+        return self._at(parameters, buffers, differentiable=not torch.is_inference_mode_enabled())
+
+    def _at(
+        self,
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        *,
+        differentiable: bool,
+    ) -> Callable[..., Tensor]:
+        dtype, device = self._type_and_place(parameters, buffers)
+        key = (dtype, device, differentiable)
+        program = self._programs.get(key)
+        if program is None:
+            situation = Situation.of(self.graph, dtype, device, differentiable=differentiable)
+            folding = self._fold and not differentiable and dtype is not torch.float64
+            program = _BoundProgram(self.graph, self._placed(dtype, device), situation, folding)
+            self._programs[key] = program
+        return program.at(parameters, buffers)
+
+    def _type_and_place(
+        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+    ) -> tuple[torch.dtype, torch.device]:
+        if self._anchor is None:
+            dtype: torch.dtype = getattr(torch, self.graph.dtype)
+            return dtype, torch.device("cpu")
+        name = self._anchor.name
+        tensor = parameters[name] if name in parameters else buffers[name]
+        return tensor.dtype, tensor.device
+
+    def _placed(self, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+        """The constants on a device, in the computing type where they are in the program's own."""
+        # What is kept for later calls must not belong to the transform or mode of this one.
+        with temporarily_clear_interpreter_stack(), torch.inference_mode(False), torch.no_grad():
+            return {
+                name: tensor.to(
+                    device, dtype if _name(tensor.dtype) == self.graph.dtype else tensor.dtype
+                )
+                for name, tensor in self._constants.items()
+            }
+
+
+class _BoundProgram:
+    """A graph's calls scheduled for one situation."""
+
+    def __init__(
+        self, graph: Graph, constants: Mapping[str, Tensor], situation: Situation, folding: bool
+    ) -> None:
+        self._graph = graph
+        self._names = [(index, spec.name, spec.role) for index, spec in enumerate(graph.tensors)]
+        self._constants = constants
+        self._first_input, self._inputs = len(graph.tensors), len(graph.inputs)
+        calls, self._output = calls_of(graph, situation)
+        calls, self._values = live(calls, self._output), graph.values
+        fixed = fixed_values(calls, self._first_input)
+        if folding:
+            calls, self._values = fold(graph, calls, self._output, self._values, fixed)
+            fixed = fixed_values(calls, self._first_input)
+        before = [call for call in calls if fixed.issuperset(reads(call))]
+        after = [call for call in calls if not fixed.issuperset(reads(call))]
+        needed = frozenset(value for call in after for value in reads(call)) & fixed
+        self._once = _Run(graph, before, steps_of(before, self._output, kept=needed))
+        self._per_batch = _Run(graph, after, steps_of(after, self._output, kept=needed))
+
+    def at(
+        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+    ) -> Callable[..., Tensor]:
+        sources = {"parameter": parameters, "buffer": buffers, "constant": self._constants}
+        base: list[Any] = [None] * self._values
+        for index, name, role in self._names:
+            base[index] = sources[role][name]
+        self._once(base)
+        start, count, output, run = self._first_input, self._inputs, self._output, self._per_batch
+
+        def infer(*inputs: Tensor) -> Tensor:
+            if len(inputs) != count:
+                raise TypeError(f"the program takes {count} inputs, not {len(inputs)}")
+            values = base.copy()
+            values[start : start + count] = inputs
+            run(values)
+            result: Tensor = values[output]
+            return result
+
+        return infer
+
+
+class _Run:
+    """Steps one after another; a failure says which one it was."""
+
+    def __init__(self, graph: Graph, calls: list[Call], steps: tuple[Step, ...]) -> None:
+        self._graph = graph
+        self._calls = calls
+        self._steps = steps
+
+    def __call__(self, values: list[Any]) -> None:
+        step: Step | None = None
+        try:
+            for step in self._steps:
+                step(values)
+        except _PASSING:
+            raise
+        except _FAILURES as error:
+            if step is None:
+                raise
+            index = self._calls[self._steps.index(step)].node
+            raise OperatorFailed(self._graph.nodes[index], index, error) from error
+
+
+def _of_role(graph: Graph, role: str) -> dict[str, TensorSpec]:
+    return {spec.name: spec for spec in graph.tensors if spec.role == role}
+
+
+def _variances(graph: Graph) -> frozenset[str]:
+    """By where they enter batch norms, and by name where that is not to be seen."""
+    buffers = {spec.name for spec in graph.tensors if spec.role == "buffer"}
+    named = {name for name in buffers if name.rpartition(".")[2] == "running_var"}
+    found = running_statistics(graph) or ()
+    return frozenset(named | {item.variance for item in found} & buffers)
+
+
+def _checked_constants(graph: Graph, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found = {}
+    for spec in graph.tensors:
+        if spec.role != "constant":
+            continue
+        tensor = given.get(spec.name)
+        if tensor is None:
+            raise ValueError(f"the constant {spec.name!r} is missing")
+        if tuple(tensor.shape) != spec.shape or _name(tensor.dtype) != spec.dtype:
+            raise ValueError(
+                f"the constant {spec.name!r} is {_name(tensor.dtype)} {list(tensor.shape)}, the "
+                f"program's is {spec.dtype} {list(spec.shape)}"
+            )
+        found[spec.name] = tensor
+    return found
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

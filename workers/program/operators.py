@@ -1,0 +1,340 @@
+"""A graph's nodes as calls of PyTorch's operators: each bound once, for one situation.
+
+Owns which operator stands for which: a view becomes a reshape (so that any memory format and any
+batching will do), fused attention becomes the plain one, what is the identity in evaluation mode
+vanishes. Runs nothing.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from service.programs.graph import UNUSED, Arg, Graph, Node, TensorRef
+from service.programs.refusal import ProgramRefused
+from service.programs.schema import Schema, schema_of
+from workers.program.literals import Situation
+
+_ATTENTION: Final = "aten.scaled_dot_product_attention.default"
+_INT64_MAX: Final = (1 << 63) - 1
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operator and its arguments; tensors and sizes among them are references to values.
+
+    Attributes:
+        operator: its name, after any replacement.
+        outputs: numbers of the values it defines; `UNUSED` where none reads it.
+        spread: whether it returns a sequence with one entry per output.
+        node: the position of the graph's node that it carries out.
+    """
+
+    operator: str
+    function: Callable[..., Any]
+    positional: tuple[Any, ...]
+    keywords: tuple[tuple[str, Any], ...]
+    outputs: tuple[int, ...]
+    spread: bool
+    node: int
+
+
+def calls_of(graph: Graph, situation: Situation) -> tuple[tuple[Call, ...], int]:
+    """The graph's calls in order, identities left out, and the number of its output.
+
+    Raises:
+        ProgramRefused: `not_bindable`, for a result that the bound operator does not have.
+    """
+    same: dict[int, int] = {}
+    calls: list[Call] = []
+    for index, node in enumerate(graph.nodes):
+        node = _resolved(node, same)
+        source = _identity(node, situation)
+        if source is not None:
+            same[node.outputs[0]] = source
+        elif node.outputs:
+            calls.append(_call(node, index, situation))
+    return tuple(calls), same.get(graph.output, graph.output)
+
+
+def _resolved(node: Node, same: Mapping[int, int]) -> Node:
+    if not same:
+        return node
+
+    def resolve(argument: Arg) -> Arg:
+        if isinstance(argument, TensorRef):
+            return TensorRef(same.get(argument.value, argument.value))
+        if isinstance(argument, tuple):
+            return tuple(resolve(item) for item in argument)
+        return argument
+
+    return replace(node, arguments=tuple((name, resolve(arg)) for name, arg in node.arguments))
+
+
+#: Results equal to their first argument, whatever else is said.
+_IDENTITIES: Final = frozenset(
+    {
+        "aten.alias.default",
+        "aten.lift_fresh.default",
+        "aten.lift_fresh_copy.default",
+        "aten.dropout.default",
+        "aten.feature_dropout.default",
+        "aten.alpha_dropout.default",
+        "aten.feature_alpha_dropout.default",
+        "aten.native_dropout.default",
+    }
+)
+#: Results equal to their first argument in another memory format, which no value depends on.
+_FORMATTINGS: Final = frozenset({"aten.clone.default", "aten.contiguous.default"})
+#: Copies to a device and perhaps a type; devices follow the inputs.
+_COPIES: Final = frozenset({"aten.to.device", "aten.to.dtype_layout", "aten._to_copy.default"})
+
+
+def _identity(node: Node, situation: Situation) -> int | None:
+    """The value that a node merely repeats, or nothing."""
+    if node.operator in _FORMATTINGS:
+        plain = node.operator == "aten.clone.default" and node.argument("memory_format") is None
+        repeats = plain or situation.differentiable
+    elif node.operator in _COPIES:
+        repeats = node.argument("dtype") is None
+    else:
+        repeats = node.operator in _IDENTITIES
+    if not repeats or len([o for o in node.outputs if o != UNUSED]) > 1:
+        return None
+    source = node.arguments[0][1]
+    return source.value if isinstance(source, TensorRef) and node.outputs else None
+
+
+def _call(node: Node, index: int, situation: Situation) -> Call:
+    if node.operator.startswith("sym."):
+        function, arguments = _SYMBOLIC[node.operator], tuple(arg for _, arg in node.arguments)
+        return Call(node.operator, function, arguments, (), node.outputs, False, index)
+    replacement = _REPLACEMENTS.get(node.operator)
+    if replacement is not None:
+        node = replacement(node, situation)
+    schema = schema_of(node.operator)
+    assert schema is not None, node.operator  # validation let nothing else through
+    given = {name: situation.value(argument) for name, argument in node.arguments}
+    if situation.differentiable:
+        given.pop("memory_format", None)
+    _complete(node, schema, given, situation)
+    positional: list[Any] = []
+    for parameter in schema.parameters:
+        if parameter.keyword_only or parameter.name not in given:
+            break
+        positional.append(given.pop(parameter.name))
+    return Call(
+        node.operator,
+        _function(node.operator, situation, plain=not given),
+        tuple(positional),
+        tuple(given.items()),
+        node.outputs,
+        schema.returns == ("tensors",) or len(schema.returns) > 1,
+        index,
+    )
+
+
+def _function(name: str, situation: Situation, *, plain: bool) -> Callable[..., Any]:
+    """What computes an operator; `plain` when all its arguments are positional."""
+    if name == _ATTENTION and situation.differentiable:
+        return _math_attention
+    direct = _DIRECT.get(name) if plain else None
+    return direct or _overload(name)
+
+
+def _overload(name: str) -> Callable[..., Any]:
+    """The operator itself, without the Python layer that a call of it would first go through."""
+    _, packet, overload = name.split(".")
+    bound = getattr(getattr(torch.ops.aten, packet), overload)
+    function: Callable[..., Any] = bound._op
+    return function
+
+
+def _complete(node: Node, schema: Schema, given: dict[str, Any], situation: Situation) -> None:
+    """Says of a tensor made of literals where it is and, where the program does not, its type."""
+    if any(parameter.base == "tensor" for parameter in schema.parameters):
+        return
+    if schema.parameter("device") is not None:
+        given["device"] = situation.device
+    if given.get("dtype") is None and schema.parameter("dtype") is not None and _is_real(node):
+        given["dtype"] = situation.default_dtype
+
+
+def _is_real(node: Node) -> bool:
+    name = node.operator.split(".")[1]
+    if name in {"zeros", "ones", "eye", "linspace", "scalar_tensor"}:
+        return True
+    if name == "full":
+        return isinstance(node.argument("fill_value"), float)
+    if name == "arange":
+        return any(isinstance(argument, float) for _, argument in node.arguments)
+    return False
+
+
+# Replacements: an operator by one that computes the same and binds more widely.
+
+
+def _renamed(name: str, *, drop: tuple[str, ...] = (), **names: str) -> Callable[..., Node]:
+    def rename(node: Node, situation: Situation) -> Node:
+        return replace(
+            node,
+            operator=name,
+            arguments=tuple(
+                (names.get(key, key), argument)
+                for key, argument in node.arguments
+                if key not in drop
+            ),
+        )
+
+    return rename
+
+
+def _first_only(renamed: Callable[..., Node]) -> Callable[..., Node]:
+    """For operators whose further results exist only inside PyTorch's own kernels."""
+
+    def rename(node: Node, situation: Situation) -> Node:
+        if any(output != UNUSED for output in node.outputs[1:]):
+            raise ProgramRefused(
+                "not_bindable",
+                f"the program reads a second result of {node.operator}, which is an internal of "
+                "one kernel; export without decompositions",
+                f"node {node.origin}",
+            )
+        return replace(renamed(node, situation), outputs=node.outputs[:1])
+
+    return rename
+
+
+def _attention(node: Node, situation: Situation) -> Node:
+    """The plain operator for one fused for some device."""
+    names = {"attn_bias": "attn_mask"}
+    arguments = tuple(
+        (names.get(key, key), argument)
+        for key, argument in node.arguments
+        if key != "compute_log_sumexp"
+    )
+    return replace(node, operator=_ATTENTION, arguments=arguments)
+
+
+def _if_first_only(renamed: Callable[..., Node]) -> Callable[..., Node]:
+    """The replacement where only the first result is read, else the node as it is."""
+
+    def rename(node: Node, situation: Situation) -> Node:
+        if any(output != UNUSED for output in node.outputs[1:]):
+            return node
+        return replace(renamed(node, situation), outputs=node.outputs[:1])
+
+    return rename
+
+
+def _plain_batch_norm(node: Node, situation: Situation) -> Node:
+    given = dict(node.arguments)
+    order = ("input", "weight", "bias", "running_mean", "running_var")
+    arguments: list[tuple[str, Arg]] = [(name, given.get(name)) for name in order]
+    arguments += [("training", False), ("momentum", given.get("momentum", 0.1))]
+    arguments += [("eps", given.get("eps", 1e-5)), ("cudnn_enabled", True)]
+    return replace(node, operator="aten.batch_norm.default", arguments=tuple(arguments))
+
+
+def _plain_group_norm(node: Node, situation: Situation) -> Node:
+    given = dict(node.arguments)
+    arguments: tuple[tuple[str, Arg], ...] = (
+        ("input", given["input"]),
+        ("num_groups", given["group"]),
+        ("weight", given.get("weight")),
+        ("bias", given.get("bias")),
+        ("eps", given["eps"]),
+    )
+    return replace(node, operator="aten.group_norm.default", arguments=arguments)
+
+
+def _typed_copy(node: Node, situation: Situation) -> Node:
+    arguments = tuple((k, v) for k, v in node.arguments if k in {"self", "dtype", "memory_format"})
+    return replace(node, operator="aten.to.dtype", arguments=arguments)
+
+
+_REPLACEMENTS: Final[Mapping[str, Callable[[Node, Situation], Node]]] = {
+    "aten.view.default": _renamed("aten.reshape.default", size="shape"),
+    "aten._unsafe_view.default": _renamed("aten.reshape.default", size="shape"),
+    "aten.view_as.default": _renamed("aten.reshape_as.default"),
+    "aten._scaled_dot_product_flash_attention_for_cpu.default": _first_only(_attention),
+    "aten._scaled_dot_product_efficient_attention.default": _first_only(_attention),
+    "aten._native_batch_norm_legit_no_training.default": _first_only(_plain_batch_norm),
+    "aten.native_layer_norm.default": _if_first_only(_renamed("aten.layer_norm.default")),
+    "aten.native_group_norm.default": _if_first_only(_plain_group_norm),
+    "aten.to.device": _typed_copy,
+    "aten.to.dtype_layout": _typed_copy,
+    "aten._to_copy.default": _typed_copy,
+}
+
+
+# Operators that PyTorch has no single one for.
+
+
+def _math_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Attention as products and a softmax: all derivatives, and batching, come with those."""
+    output: Tensor = torch.ops.aten._scaled_dot_product_attention_math.default(
+        query, key, value, attn_mask, 0.0, is_causal, None, scale=scale, enable_gqa=enable_gqa
+    )[0]
+    return output
+
+
+def _size(tensor: Tensor, dim: int) -> int:
+    return tensor.shape[dim]
+
+
+def _bounded(function: Callable[[int, int], int]) -> Callable[[int, int], int]:
+    """Sizes that leave 64 bits are no sizes; without this, squaring could go on for ever."""
+
+    def compute(a: int, b: int) -> int:
+        result = function(a, b)
+        if not -_INT64_MAX <= result <= _INT64_MAX:
+            raise OverflowError("arithmetic on sizes leaves 64 bits")
+        return result
+
+    return compute
+
+
+_SYMBOLIC: Final[Mapping[str, Callable[..., int]]] = {
+    "sym.add": _bounded(operator.add),
+    "sym.sub": _bounded(operator.sub),
+    "sym.mul": _bounded(operator.mul),
+    "sym.floordiv": _bounded(operator.floordiv),
+    "sym.mod": _bounded(operator.mod),
+    "sym.neg": operator.neg,
+    "sym.max": max,
+    "sym.min": min,
+}
+
+#: PyTorch's own Python functions of the commonest operators: the same kernels, called quicker.
+_DIRECT: Final[Mapping[str, Callable[..., Any]]] = {
+    "aten.conv1d.default": torch.conv1d,
+    "aten.conv2d.default": torch.conv2d,
+    "aten.conv3d.default": torch.conv3d,
+    "aten.linear.default": torch.nn.functional.linear,
+    "aten.batch_norm.default": torch.batch_norm,
+    "aten.relu.default": torch.relu,
+    "aten.add.Tensor": torch.add,
+    "aten.mul.Tensor": torch.mul,
+    "aten.reshape.default": torch.reshape,
+    "aten.flatten.using_ints": torch.flatten,
+    "aten.mean.dim": torch.mean,
+    "aten.tanh.default": torch.tanh,
+    "aten.matmul.default": torch.matmul,
+    "aten.sym_size.int": _size,
+    "aten.sym_numel.default": torch.numel,
+}
