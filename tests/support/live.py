@@ -87,6 +87,7 @@ class Live:
         self.workers = workers
         self.env = {**os.environ, **(env or {})}
         self.process: subprocess.Popen[bytes] | None = None
+        self.api: Api | None = None
         self.log = folder.parent / f"{folder.name}.up.log"
 
     def start(self) -> Api:
@@ -116,7 +117,8 @@ class Live:
                 raise AssertionError(f"up did not serve in {START_SECONDS} s: {self.tail()}")
             time.sleep(0.05)
         found = json.loads(endpoint.read_text())
-        return Api(found["url"], found["key"])
+        self.api = Api(found["url"], found["key"])
+        return self.api
 
     def stop(self) -> float:
         """SIGTERM, then the seconds until it was gone."""

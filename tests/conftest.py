@@ -1,0 +1,72 @@
+"""Real servers and a real service, started once for whoever asks first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from service.settings import Settings
+from tests.support import servers as support
+from tests.support.live import Api, Live
+from tests.support.servers import Servers, SettingsFactory
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Postgres, S3 and broker; awaited one by one, as their addresses are asked for."""
+    with support.running(tmp_path_factory.mktemp("servers")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def database_url(servers: Servers) -> str:
+    """A database where tests may create databases of their own."""
+    return servers.database_url
+
+
+@pytest.fixture(scope="session")
+def s3_settings(servers: Servers) -> dict[str, str]:
+    """`S3_ENDPOINT`, `S3_ACCESS_KEY` and `S3_SECRET_KEY`, perhaps `S3_REGION`."""
+    return servers.s3
+
+
+@pytest.fixture(scope="session")
+def broker_url(servers: Servers) -> str:
+    return servers.broker_url
+
+
+@pytest.fixture(scope="session")
+def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A migrated database and an empty bucket, shared by the session's tests."""
+    with support.settings_factory(servers, tmp_path_factory.mktemp("data")) as make:
+        yield make()
+
+
+@pytest.fixture
+def fresh_settings(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SettingsFactory]:
+    """Makes Settings with a database, a bucket and a data folder of the test's own."""
+    with support.settings_factory(servers, tmp_path_factory.mktemp("data")) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """`lossatlas-server up` with two workers, serving."""
+    with support.surroundings() as environment:
+        up = Live(tmp_path_factory.mktemp("live") / "data", workers=2, env=environment)
+        try:
+            up.start()
+            yield up
+            up.stop()
+        finally:
+            up.kill()
+
+
+@pytest.fixture(scope="session")
+def live_api(live: Live) -> Api:
+    """Calls to the live service with its administrator's key."""
+    assert live.api is not None
+    return live.api
