@@ -1,0 +1,81 @@
+"""Lossatlas: loss landscapes as a service. The client.
+
+import lossatlas
+
+client = lossatlas.Client()
+lossatlas.export_model(network, example_inputs, "network.pt2")
+model = client.push_model("network.pt2", project="vision", name="resnet20")
+checkpoint = client.push_checkpoint(model, network, label="final")
+data = client.push_dataset(images, labels, project="vision", name="test")
+landscape = client.surface(checkpoint, [data], num=51).wait()
+landscape.save_figure("surface.png")
+"""
+
+from lossatlas.client import Client
+from lossatlas.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConflictError,
+    DatasetInvalidError,
+    ExportError,
+    FieldError,
+    ForbiddenError,
+    IncompatibleInputsError,
+    InputError,
+    InvalidRequestError,
+    JobCancelled,
+    JobFailed,
+    LossatlasError,
+    NotFoundError,
+    ProblemError,
+    ProgramRefusedError,
+    RateLimitedError,
+    ServerError,
+    ServiceUnreachable,
+    UnavailableError,
+    WaitTimeout,
+    WeightsInvalidError,
+)
+from lossatlas.exporting import export_model, save_dataset, save_weights
+from lossatlas.grids import DatasetValues, Grid
+from lossatlas.jobs import Job
+from lossatlas.landscapes import Landscape
+from lossatlas.values import Checkpoint, Dataset, Direction, Model, Progress
+
+__all__ = [
+    "AuthenticationError",
+    "Checkpoint",
+    "Client",
+    "ConfigurationError",
+    "ConflictError",
+    "Dataset",
+    "DatasetInvalidError",
+    "DatasetValues",
+    "Direction",
+    "ExportError",
+    "FieldError",
+    "ForbiddenError",
+    "Grid",
+    "IncompatibleInputsError",
+    "InputError",
+    "InvalidRequestError",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "Landscape",
+    "LossatlasError",
+    "Model",
+    "NotFoundError",
+    "ProblemError",
+    "ProgramRefusedError",
+    "Progress",
+    "RateLimitedError",
+    "ServerError",
+    "ServiceUnreachable",
+    "UnavailableError",
+    "WaitTimeout",
+    "WeightsInvalidError",
+    "export_model",
+    "save_dataset",
+    "save_weights",
+]

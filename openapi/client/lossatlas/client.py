@@ -1,0 +1,401 @@
+"""The client: push what was trained, ask for landscapes, find what is there."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from lossatlas.directions import DirectionLike, direction_spec, random_directions
+from lossatlas.discovery import find_endpoint
+from lossatlas.errors import InputError
+from lossatlas.exporting import save_dataset
+from lossatlas.jobs import Job
+from lossatlas.landscapes import Landscape
+from lossatlas.tensors import weights_of, write_tensors
+from lossatlas.transport import Transport
+from lossatlas.uploading import upload_file
+from lossatlas.values import Checkpoint, Dataset, Direction, JobState, LandscapeRecord, Model
+
+Range = tuple[float, float]
+Precision = Literal["float32", "float64", "tf32", "bf16"]
+Buffers = Literal["frozen", "interpolate"]
+Normalisation = Literal["filter", "layer", "weight", "dfilter", "dlayer", "none"]
+PathLike = str | Path
+
+
+class Client:
+    """One service, seen through one key. Usable as a context manager; safe in threads.
+
+    Args:
+        url, key: the service; found by `LOSSATLAS_URL` and `LOSSATLAS_KEY`, or by the
+            `endpoint.json` of a service running on this machine, when left out.
+        retry_seconds: how long a call is repeated while the service is away or busy.
+        progress: show bars (on a terminal) or lines (elsewhere) for long uploads.
+        notice: told in words when a call has to be repeated.
+
+    Raises:
+        ConfigurationError: no service or no key is known.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        retry_seconds: float = 30.0,
+        progress: bool = True,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self.endpoint = find_endpoint(url, key)
+        self.transport = Transport(self.endpoint, retry_seconds=retry_seconds, notice=notice)
+        self.progress = progress
+
+    def __repr__(self) -> str:
+        return f"<Client {self.endpoint.url}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.transport.close()
+
+    # pushing
+
+    def push_model(
+        self,
+        program: PathLike | None = None,
+        *,
+        project: str,
+        name: str,
+        loss: str = "cross_entropy",
+        architecture: str | Mapping[str, Any] | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Model:
+        """Registers a network.
+
+        Args:
+            program: a `.pt2` file, as `export_model` writes it.
+            loss: cross_entropy, mse, l1, huber, bce_with_logits, nll or program.
+            architecture: instead of a program, one that the service can build: a name, or
+                `{"name": …, "config": {…}}`.
+
+        Raises:
+            ProgramRefusedError: what in the program is not allowed.
+        """
+        body = {
+            "project": project,
+            "name": name,
+            "loss": loss,
+            "tags": sorted(tags),
+            "metadata": dict(metadata or {}),
+        }
+        if program is not None:
+            body["program"] = self._upload(program)
+        if architecture is not None:
+            body["architecture"] = (
+                {"name": architecture} if isinstance(architecture, str) else dict(architecture)
+            )
+        return Model.model_validate(self._post("/v1/models", body))
+
+    def push_checkpoint(
+        self,
+        model: Model | str,
+        weights: Any,
+        *,
+        label: str | None = None,
+        step: int | None = None,
+        epoch: float | None = None,
+        metrics: Mapping[str, float] | None = None,
+        learning_rate: float | None = None,
+    ) -> Checkpoint:
+        """Registers weights of a model.
+
+        Args:
+            weights: the module, its state dict (tensors or arrays), or a safetensors file's path.
+
+        Raises:
+            WeightsInvalidError: names the tensors that do not fit.
+        """
+        identity = _id(model)
+        if isinstance(weights, str | Path):
+            digest = self._upload(weights)
+        else:
+            known = model if isinstance(model, Model) else self.model(identity)
+            signature = known.signature
+            wanted = (
+                None
+                if signature is None
+                else frozenset(t.name for t in (*signature.parameters, *signature.buffers))
+            )
+            digest = self._upload_tensors(weights_of(weights, wanted))
+        body = {
+            "weights": digest,
+            "label": label,
+            "step": step,
+            "epoch": epoch,
+            "metrics": {key: float(value) for key, value in (metrics or {}).items()},
+            "learning_rate": learning_rate,
+        }
+        answer = self._post(f"/v1/models/{identity}/checkpoints", body)
+        return Checkpoint.model_validate(answer)
+
+    def push_dataset(
+        self,
+        inputs: Any,
+        targets: Any = None,
+        *,
+        project: str,
+        name: str,
+        split: str | None = None,
+    ) -> Dataset:
+        """Registers samples.
+
+        Args:
+            inputs: shape (samples, …), or a dict of them by the names of the program's inputs; or
+                the path of a safetensors file that holds inputs and targets.
+            targets: shape (samples, …); class indices as integers.
+
+        Raises:
+            DatasetInvalidError: what in the file cannot be used.
+        """
+        if isinstance(inputs, str | Path):
+            if targets is not None:
+                raise InputError("a file holds its own targets; give the path alone")
+            digest = self._upload(inputs)
+        elif targets is None:
+            raise InputError("targets are missing")
+        else:
+            with tempfile.TemporaryDirectory(prefix="lossatlas-") as folder:
+                path = save_dataset(inputs, targets, Path(folder) / f"{_file_name(name)}")
+                digest = upload_file(self.transport, path, progress=self.progress)
+        body = {"project": project, "name": name, "object": digest, "split": split}
+        return Dataset.model_validate(self._post("/v1/datasets", body))
+
+    def push_direction(
+        self,
+        checkpoint: Checkpoint | str,
+        direction: DirectionLike | Any,
+        *,
+        normalize: str = "none",
+    ) -> Direction:
+        """Saves a direction at a checkpoint, for use in several jobs.
+
+        Args:
+            direction: a spec (`{"kind": "random", "seed": 1}`), or tensors with the parameters'
+                names and shapes (by name, or a safetensors file's path).
+        """
+        if isinstance(direction, Mapping) and "kind" in direction:
+            spec = direction_spec(direction)
+        else:
+            digest = (
+                self._upload(direction)
+                if isinstance(direction, str | Path)
+                else self._upload_tensors(dict(direction))
+            )
+            spec = {"kind": "uploaded", "object": digest, "normalize": normalize}
+        assert isinstance(spec, dict)  # noqa: S101 - ids are not saved again
+        body = {"checkpoint": _id(checkpoint), **spec}
+        return Direction.model_validate(self._post("/v1/directions", body))
+
+    # asking
+
+    def surface(
+        self,
+        checkpoint: Checkpoint | str,
+        datasets: Sequence[Dataset | str] | Dataset | str,
+        *,
+        seed: int = 1,
+        num: int | tuple[int, int] = 51,
+        range: Range = (-1.0, 1.0),
+        x_range: Range | None = None,
+        y_range: Range | None = None,
+        normalize: Normalisation | str = "filter",
+        ignore: Iterable[str] = ("bias", "norm"),
+        x: DirectionLike | None = None,
+        y: DirectionLike | None = None,
+        orthogonalise: bool = False,
+        precision: Precision | str = "float32",
+        buffers: Buffers | str = "frozen",
+        tags: Iterable[str] = (),
+        priority: int = 0,
+        force: bool = False,
+    ) -> Job:
+        """Asks for f(α, β) = L(θ + αδ + βη) around a checkpoint (Li et al. 2018).
+
+        Args:
+            datasets: one or several, at most eight.
+            seed: of the two random directions, which are independent of each other.
+            num: points a side, or (along x, along y).
+            range: of both axes, ends included; `x_range` and `y_range` replace it.
+            normalize, ignore: how random directions are scaled, and which one-dimensional tensors
+                they leave alone.
+            x, y: directions of your own instead: a `Direction`, its id, or a spec.
+            force: compute again even if the same question has an answer.
+
+        Returns:
+            The job; the one that has answered the same question before, where there is one.
+        """
+        nx, ny = (num, num) if isinstance(num, int) else num
+        random = random_directions(seed, normalize, ignore)
+        body = {
+            "kind": "surface",
+            "origin": _id(checkpoint),
+            "datasets": _ids(datasets),
+            "directions": {
+                "x": random if x is None else direction_spec(x),
+                "y": random if y is None else direction_spec(y),
+            },
+            "orthogonalise": orthogonalise,
+            "grid": {"x": _axis(x_range or range, nx), "y": _axis(y_range or range, ny)},
+        }
+        return self.submit(body | _common(precision, buffers, tags, priority, force))
+
+    def interpolate(
+        self,
+        origin: Checkpoint | str,
+        target: Checkpoint | str,
+        datasets: Sequence[Dataset | str] | Dataset | str,
+        *,
+        num: int = 51,
+        range: Range = (-0.5, 1.5),
+        precision: Precision | str = "float32",
+        buffers: Buffers | str = "frozen",
+        tags: Iterable[str] = (),
+        priority: int = 0,
+        force: bool = False,
+    ) -> Job:
+        """Asks for f(α) = L((1−α)θ + αθ′) along the line through two checkpoints."""
+        body = {
+            "kind": "interpolation",
+            "origin": _id(origin),
+            "target": _id(target),
+            "datasets": _ids(datasets),
+            "alpha": _axis(range, num),
+        }
+        return self.submit(body | _common(precision, buffers, tags, priority, force))
+
+    def submit(self, spec: Mapping[str, Any]) -> Job:
+        """Submits a job by its spec. A broken connection cannot make it twice."""
+        answer = self.transport.call(
+            "POST", "/v1/jobs", json_body=dict(spec), headers={"Idempotency-Key": uuid.uuid4().hex}
+        )
+        return Job(self.transport, JobState.model_validate(answer.json()))
+
+    # finding
+
+    def job(self, job: str) -> Job:
+        """A job by its id."""
+        return Job(self.transport, JobState.model_validate(self._get(f"/v1/jobs/{job}")))
+
+    def landscape(self, landscape: str) -> Landscape:
+        """A landscape by its id, or by its job's."""
+        if landscape.startswith("job_"):
+            return self.job(landscape).result()
+        body = self._get(f"/v1/landscapes/{landscape}")
+        return Landscape(self.transport, LandscapeRecord.model_validate(body))
+
+    def model(self, model: str) -> Model:
+        """A model by its id."""
+        return Model.model_validate(self._get(f"/v1/models/{model}"))
+
+    def checkpoint(self, checkpoint: str) -> Checkpoint:
+        """A checkpoint by its id."""
+        return Checkpoint.model_validate(self._get(f"/v1/checkpoints/{checkpoint}"))
+
+    def dataset(self, dataset: str) -> Dataset:
+        """A data set by its id."""
+        return Dataset.model_validate(self._get(f"/v1/datasets/{dataset}"))
+
+    def models(self, **filters: Any) -> Iterator[Model]:
+        """Models, newest first; filters `project name tag state`."""
+        return (Model.model_validate(item) for item in self.items("/v1/models", filters))
+
+    def checkpoints(self, model: Model | str) -> Iterator[Checkpoint]:
+        """A model's checkpoints, in order."""
+        path = f"/v1/models/{_id(model)}/checkpoints"
+        return (Checkpoint.model_validate(item) for item in self.items(path, {}))
+
+    def datasets(self, **filters: Any) -> Iterator[Dataset]:
+        """Data sets, newest first; filters `project name`."""
+        return (Dataset.model_validate(item) for item in self.items("/v1/datasets", filters))
+
+    def jobs(self, **filters: Any) -> Iterator[Job]:
+        """Jobs, newest first; filters `project model kind state`."""
+        for item in self.items("/v1/jobs", filters):
+            yield Job(self.transport, JobState.model_validate(item))
+
+    def landscapes(self, **filters: Any) -> Iterator[Landscape]:
+        """Landscapes, newest first; filters `project model kind tag dataset text sort`."""
+        for item in self.items("/v1/landscapes", filters):
+            yield Landscape(self.transport, LandscapeRecord.model_validate(item))
+
+    def items(self, path: str, filters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every item of a list, page by page as they are asked for."""
+        cursor: str | None = None
+        while True:
+            page = self._get(path, {**filters, "cursor": cursor})
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return
+
+    # the wire
+
+    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        return self.transport.call("GET", path, query=query).json()
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self.transport.call("POST", path, json_body=dict(body)).json()
+
+    def _upload(self, path: PathLike) -> str:
+        return upload_file(self.transport, Path(path), progress=self.progress)
+
+    def _upload_tensors(self, tensors: Mapping[str, Any]) -> str:
+        with tempfile.TemporaryDirectory(prefix="lossatlas-") as folder:
+            path = write_tensors(tensors, Path(folder) / "weights.safetensors")
+            return upload_file(self.transport, path, progress=self.progress)
+
+
+def _id(thing: Any) -> str:
+    return thing if isinstance(thing, str) else str(thing.id)
+
+
+def _ids(things: Any) -> list[str]:
+    if isinstance(things, str | Dataset):
+        things = [things]
+    return [_id(thing) for thing in things]
+
+
+def _axis(ends: Range, num: int) -> dict[str, Any]:
+    return {"min": float(ends[0]), "max": float(ends[1]), "num": int(num)}
+
+
+def _common(
+    precision: str, buffers: str, tags: Iterable[str], priority: int, force: bool
+) -> dict[str, Any]:
+    return {
+        "precision": precision,
+        "buffers": buffers,
+        "tags": sorted(tags),
+        "priority": priority,
+        "force": force,
+    }
+
+
+def _file_name(name: str) -> str:
+    kept = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
+    return f"{kept[:64].lstrip('.') or 'data'}.safetensors"

@@ -1,0 +1,151 @@
+"""A job in the service's hands: follow it, stop it, try it again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from lossatlas.errors import JobCancelled, ProblemError, WaitTimeout, job_failed
+from lossatlas.grids import Grid
+from lossatlas.landscapes import Landscape
+from lossatlas.progress import following
+from lossatlas.values import JobState, LandscapeRecord
+
+if TYPE_CHECKING:
+    from lossatlas.transport import Transport
+
+#: How long an answer is held; it comes at once when the state changes. A bar wants to move, so a
+#: watched job is asked more often.
+_HOLD_SECONDS: Final = 30.0
+_LOGGED_SECONDS: Final = 10.0
+_WATCHED_SECONDS: Final = 1.0
+#: An outage in the middle of a wait is waited out for so long: the job itself goes on.
+_OUTAGE_SECONDS: Final = 120.0
+
+
+class Job:
+    """A job. `state` is what the service said last; `refresh` asks again."""
+
+    def __init__(self, transport: Transport, state: JobState) -> None:
+        self._transport = transport
+        self.info = state
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.info.kind} {self.state}>"
+
+    @property
+    def id(self) -> str:
+        """`job_…`"""
+        return self.info.id
+
+    @property
+    def state(self) -> str:
+        """queued, running, succeeded, failed or cancelled."""
+        return self.info.state
+
+    def refresh(self) -> JobState:
+        """Asks for the present state."""
+        return self._ask(0.0, None)
+
+    def wait(self, timeout: float | None = None, *, progress: bool = True) -> Landscape:
+        """Waits until the job is finished and returns its landscape.
+
+        Args:
+            timeout: seconds; None waits as long as it takes.
+            progress: a bar on a terminal, lines in a log (stderr).
+
+        Raises:
+            JobFailed: with the job's problem.
+            JobCancelled: somebody cancelled it.
+            WaitTimeout: not finished in time. The job goes on; wait again to resume.
+            ServiceUnreachable: no answer for two minutes. The job goes on here too.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with following(self.id, unit=self.info.progress.unit, shown=progress) as report:
+            while not self.info.finished:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise WaitTimeout(
+                        self.id, f"{self.id} is still {self.state} after {timeout:g} s; it goes on"
+                    )
+                hold = _hold_seconds(progress)
+                outage = _OUTAGE_SECONDS
+                if left is not None:
+                    hold, outage = min(hold, left), min(outage, left)
+                now = self._ask(hold, outage)
+                report(now.progress.done, now.progress.total, words_of(now))
+        return self.result()
+
+    def result(self) -> Landscape:
+        """The landscape of a finished job. Raises as `wait`, and WaitTimeout while it runs."""
+        if self.info.state == "failed":
+            raise job_failed(self.id, self.info.error or {})
+        if self.info.state == "cancelled":
+            raise JobCancelled(self.id)
+        if self.info.landscape is None:
+            raise WaitTimeout(self.id, f"{self.id} is {self.state}; it has no result yet")
+        answer = self._transport.call("GET", f"/v1/landscapes/{self.info.landscape}")
+        return Landscape(self._transport, LandscapeRecord.model_validate(answer.json()))
+
+    def cancel(self) -> JobState:
+        """Cancels it, within seconds. Raises ConflictError when it has finished already."""
+        return self._told(self._transport.call("POST", f"/v1/jobs/{self.id}/cancel").json())
+
+    def retry(self) -> JobState:
+        """Queues a failed or cancelled job again; finished parts are kept.
+
+        Raises:
+            ConflictError: it is neither failed nor cancelled.
+        """
+        return self._told(self._transport.call("POST", f"/v1/jobs/{self.id}/retry").json())
+
+    def partial(self) -> Grid | None:
+        """The grid so far, cells to come `pending`; None before the job is planned."""
+        try:
+            answer = self._transport.call(
+                "GET", f"/v1/jobs/{self.id}/partial.json", retry_seconds=0
+            )
+        except ProblemError as problem:
+            if problem.code == "conflict" and problem.retryable:
+                return None
+            raise
+        return Grid.from_json(answer.json())
+
+    def _ask(self, hold: float, outage: float | None) -> JobState:
+        answer = self._transport.call(
+            "GET",
+            f"/v1/jobs/{self.id}",
+            query={"wait": hold or None},
+            hold_seconds=hold,
+            retry_seconds=outage,
+        )
+        return self._told(answer.json())
+
+    def _told(self, body: object) -> JobState:
+        self.info = JobState.model_validate(body)
+        return self.info
+
+
+def _hold_seconds(progress: bool) -> float:
+    if not progress:
+        return _HOLD_SECONDS
+    return _WATCHED_SECONDS if sys.stderr.isatty() else _LOGGED_SECONDS
+
+
+def words_of(job: JobState) -> str:
+    """A job's state in a few words, with the time left where it is known."""
+    if job.state != "running":
+        return job.state
+    words = {"prepare": "preparing", "tile": "computing", "finalise": "finishing"}
+    phase = words.get(job.progress.phase, job.progress.phase)
+    eta = job.progress.eta_seconds
+    return phase if eta is None else f"{phase}, about {seconds_in_words(eta)} left"
+
+
+def seconds_in_words(seconds: float) -> str:
+    """`45 s`, `3 min`, `2 h 10 min`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,178 @@
+"""A finished result: arrays on demand, figures and files from the service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lossatlas.errors import InputError
+from lossatlas.files import write_bytes
+from lossatlas.grids import DatasetValues, Floats, Grid, Words
+from lossatlas.values import LandscapeRecord
+
+if TYPE_CHECKING:
+    from lossatlas.transport import Transport
+
+View = Literal["curve", "contour", "filled", "heatmap", "surface"]
+Theme = Literal["light", "dark"]
+
+
+class Landscape:
+    """A loss landscape, immutable. Arrays are fetched when first needed and kept.
+
+    Without a data set's name, the first data set's values are meant.
+    """
+
+    def __init__(self, transport: Transport, record: LandscapeRecord) -> None:
+        self._transport = transport
+        self.record = record
+
+    def __repr__(self) -> str:
+        title = f" {self.record.title!r}" if self.record.title else ""
+        return f"<Landscape {self.id} {self.kind}{title}>"
+
+    @property
+    def id(self) -> str:
+        """`lsc_…`"""
+        return self.record.id
+
+    @property
+    def kind(self) -> str:
+        """`surface` or `interpolation`."""
+        return self.record.kind
+
+    @property
+    def derived(self) -> Mapping[str, Any]:
+        """Measures by name, each with its value and its definition."""
+        return self.record.derived
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Everything needed to compute the same numbers again."""
+        return self.record.provenance
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Axes and values of every data set."""
+        return Grid.from_json(self._transport.call("GET", f"{self._here}/data.json").json())
+
+    @property
+    def x(self) -> Floats:
+        """Points along the first direction, shape (nx,)."""
+        return self.grid.x
+
+    @property
+    def y(self) -> Floats | None:
+        """Points along the second direction, shape (ny,); None on a line."""
+        return self.grid.y
+
+    @property
+    def loss(self) -> Floats:
+        """Shape (ny, nx), `[iy][ix]`; (n,) on a line. NaN where the status is not `ok`."""
+        return self.grid.dataset().loss
+
+    @property
+    def stderr(self) -> Floats:
+        """Standard error of the mean loss, laid out as `loss`."""
+        return self.grid.dataset().stderr
+
+    @property
+    def accuracy(self) -> Floats | None:
+        """A fraction, laid out as `loss`; None where the loss has none."""
+        return self.grid.dataset().accuracy
+
+    @property
+    def status(self) -> Words:
+        """A word for each cell, the worst of all data sets; `ok` where there is a value."""
+        return self.grid.status
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names, in the job's order."""
+        return tuple(self.grid.datasets)
+
+    def dataset(self, name: str) -> DatasetValues:
+        """One data set's values. Raises KeyError naming those there are."""
+        return self.grid.dataset(name)
+
+    def figure(
+        self,
+        format: Literal["png", "svg"] = "png",
+        *,
+        view: View | None = None,
+        metric: str | None = None,
+        dataset: str | None = None,
+        log: bool | None = None,
+        levels: int | None = None,
+        vmin: float | None = None,
+        vmax: float | None = None,
+        theme: Theme | None = None,
+        width: int | None = None,
+    ) -> bytes:
+        """A figure's bytes, drawn by the service.
+
+        Args:
+            view: `curve` for a line; `contour` (the usual one), `filled`, `heatmap` or `surface`
+                for a plane.
+            metric: `loss` (the usual one) or `accuracy`.
+            dataset: by name; the first on a plane and all on a curve.
+            log: a logarithmic scale; chosen by the values when left out.
+            levels: contour lines at most.
+            vmin, vmax: ends of the scale.
+            width: in pixels.
+
+        Raises:
+            ProblemError: a view that does not fit, or a name that is not there.
+        """
+        query = {
+            "view": view,
+            "metric": metric,
+            "dataset": dataset,
+            "log": None if log is None else str(log).lower(),
+            "levels": levels,
+            "vmin": vmin,
+            "vmax": vmax,
+            "theme": theme,
+            "width": width,
+        }
+        return self._transport.call("GET", f"{self._here}/figure.{format}", query=query).content
+
+    def save_figure(self, path: str | Path, view: View | None = None, **options: Any) -> Path:
+        """Writes a figure, PNG or SVG by the path's suffix; options as for `figure`.
+
+        Raises:
+            InputError: another suffix.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix == ".png":
+            return write_bytes(path, self.figure("png", view=view, **options))
+        if suffix == ".svg":
+            return write_bytes(path, self.figure("svg", view=view, **options))
+        raise InputError(f"{path.name}: a figure is a .png or an .svg")
+
+    def save_data(self, path: str | Path) -> Path:
+        """Writes the values, JSON or NPZ by the path's suffix. Raises InputError for another."""
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix not in (".json", ".npz"):
+            raise InputError(f"{path.name}: values are a .json or an .npz")
+        return write_bytes(path, self._transport.call("GET", f"{self._here}/data{suffix}").content)
+
+    def save(self, path: str | Path, view: View | None = None) -> Path:
+        """Writes a figure or the values, by the path's suffix: .png .svg .json .npz."""
+        path = Path(path)
+        if path.suffix.lower() in (".png", ".svg"):
+            return self.save_figure(path, view)
+        if path.suffix.lower() in (".json", ".npz"):
+            return self.save_data(path)
+        raise InputError(f"{path.name}: give a .png or .svg for a figure, .json or .npz for values")
+
+    def _repr_png_(self) -> bytes:
+        return self.figure("png")
+
+    @property
+    def _here(self) -> str:
+        return f"/v1/landscapes/{self.id}"

@@ -1,0 +1,105 @@
+"""Progress for people: a bar on a terminal, a line now and then in a log. Writes to stderr only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as Bar
+
+#: A log gets a line at least so far apart, unless the words change.
+_LINE_SECONDS: Final = 10.0
+#: Smaller files are sent before a bar could be read.
+_BAR_BYTES: Final = 8 << 20
+
+
+class Reporter(Protocol):
+    """Hears how far something is."""
+
+    def __call__(self, done: int, total: int | None, words: str) -> None:
+        """`done` of `total` (None while unknown), with a few words about it."""
+
+
+@contextmanager
+def following(title: str, *, unit: str = "cells", shown: bool = True) -> Iterator[Reporter]:
+    """Shows the progress of a job."""
+    console = Console(stderr=True)
+    if not shown:
+        yield _silent
+    elif console.is_terminal:
+        columns: list[ProgressColumn] = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TextColumn("{task.fields[words]}"),
+        ]
+        with Bar(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(title, total=None, words="")
+
+            def on_bar(done: int, total: int | None, words: str) -> None:
+                bar.update(task, completed=done, total=total, words=words)
+
+            yield on_bar
+    else:
+        yield _lines(console, title, unit)
+
+
+@contextmanager
+def sending(title: str, size: int, *, shown: bool = True) -> Iterator[Reporter]:
+    """Shows the progress of a large upload; small ones are silent."""
+    console = Console(stderr=True)
+    if not shown or size < _BAR_BYTES:
+        yield _silent
+    elif console.is_terminal:
+        columns: list[ProgressColumn] = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        ]
+        with Bar(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(title, total=size)
+
+            def on_bar(done: int, total: int | None, words: str) -> None:
+                bar.update(task, completed=done, total=total, description=words or title)
+
+            yield on_bar
+    else:
+        yield _lines(console, title, "bytes")
+
+
+def _silent(done: int, total: int | None, words: str) -> None:
+    return None
+
+
+def _lines(console: Console, title: str, unit: str) -> Reporter:
+    last_words: str | None = None
+    last_at = 0.0
+
+    def line(done: int, total: int | None, words: str) -> None:
+        nonlocal last_words, last_at
+        head = words.split(",")[0]
+        now = time.monotonic()
+        if head == last_words and now - last_at < _LINE_SECONDS:
+            return
+        last_words, last_at = head, now
+        count = "" if total is None else f" {done}/{total} {unit}"
+        console.print(
+            f"{title}: {words}{count}", markup=False, highlight=False, soft_wrap=True, emoji=False
+        )
+
+    return line
