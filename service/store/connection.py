@@ -117,7 +117,7 @@ def outages_told() -> Iterator[None]:
     except HTTPError as error:
         failed = isinstance(error, MaxRetryError) and isinstance(error.reason, ResponseError)
         raise unavailable(
-            "the object store failed" if failed else "the object store did not answer"
+            "the object store failed" if failed else "the object store did not answer", error
         ) from error
 
 
@@ -126,9 +126,9 @@ def is_missing(error: S3Error) -> bool:
     return error.code in _MISSING_CODES
 
 
-def unavailable(detail: str) -> Problem:
-    """The store cannot be used now; logged, for whoever runs it."""
-    log.warning("%s", detail)
+def unavailable(detail: str, cause: Exception | None = None) -> Problem:
+    """The store cannot be used now; logged with its cause, for whoever runs it."""
+    log.warning("%s%s", detail, "" if cause is None else f" ({cause})")
     return Problem("unavailable", f"{detail}; try again in a moment", headers={"Retry-After": "2"})
 
 

@@ -44,8 +44,11 @@ class Multipart:
         return url
 
     def parts(self) -> list[Part] | None:
-        """The parts that the server holds, in order; None when it knows no such upload."""
-        found: list[Part] = []
+        """The parts that the server holds, in order; None when it knows no such upload.
+
+        A part that was sent again replaces the earlier one, which some servers list all the same.
+        """
+        latest: dict[int, Part] = {}
         after: str | None = None
         while True:
             try:
@@ -56,9 +59,12 @@ class Multipart:
                 if error.code == "NoSuchUpload":
                     return None
                 raise
-            found += page.parts
+            for part in page.parts:
+                rival = latest.get(part.part_number)
+                if rival is None or _moment(rival) <= _moment(part):
+                    latest[part.part_number] = part
             if not page.is_truncated or not page.parts:
-                return sorted(found, key=lambda part: part.part_number)
+                return [latest[number] for number in sorted(latest)]
             after = str(page.parts[-1].part_number)
 
     def assemble(self, parts: list[Part]) -> None:
@@ -72,3 +78,7 @@ class Multipart:
         except S3Error as error:
             if error.code != "NoSuchUpload":
                 raise
+
+
+def _moment(part: Part) -> float:
+    return part.last_modified.timestamp() if part.last_modified else 0.0
