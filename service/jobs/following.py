@@ -53,12 +53,20 @@ async def until_changed(services: Services, job: JobRecord, seconds: float) -> J
 async def stream(services: Services, job_id: str, after: int) -> AsyncIterator[bytes]:
     """Server-sent events from the one after `after` until the job has finished.
 
-    Each carries its id, so that a broken stream is resumed by `Last-Event-ID`.
+    Each carries its id, so that a broken stream is resumed by `Last-Event-ID`: after a restart of
+    this process, which ends every stream. An outage of the database is waited for.
     """
     with services.changes.subscribe(job_id) as subscription:
-        while True:
-            job = await run_in_threadpool(_read, services, job_id)
-            found = await run_in_threadpool(events_after, services, job_id, after)
+        while not services.changes.closing:
+            try:
+                job = await run_in_threadpool(_read, services, job_id)
+                found = await run_in_threadpool(events_after, services, job_id, after)
+            except Problem as problem:
+                if problem.code != "unavailable":
+                    raise
+                yield b": waiting for the database\n\n"
+                await subscription.wait(_POLL_SECONDS)
+                continue
             for event in found:
                 after = event.id
                 yield _frame(event)
@@ -85,7 +93,7 @@ async def _until(
         while True:
             job = await run_in_threadpool(_read, services, job_id)
             left = deadline - loop.time()
-            if enough(job) or left <= 0:
+            if enough(job) or left <= 0 or services.changes.closing:
                 return job
             await subscription.wait(min(left, _POLL_SECONDS))
 

@@ -67,11 +67,15 @@ def current_revision(database: Database) -> str | None:
         return context.get_current_revision()
 
 
+class StaleSchema(RuntimeError):
+    """The database's schema is not the one that this code needs."""
+
+
 def require_current(database: Database) -> None:
-    """Raises RuntimeError, saying what to run, unless the schema is the one this code needs."""
+    """Raises StaleSchema, saying what to run, unless the schema is the one this code needs."""
     current, head = current_revision(database), head_revision()
     if current != head:
-        raise RuntimeError(
+        raise StaleSchema(
             f"the database's schema is at revision {current or 'none'}, this code needs {head}; "
             "migrate it first: python -m service.main migrate"
         )

@@ -8,21 +8,27 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.domain.problems import Problem
-from service.ledger.identity import new_id
 from service.ledger.records import UploadRecord
 from service.ledger.sqltext import one, record, records
 
 
 def create(
-    session: Session, *, digest: str, size: int, part_size: int, s3_upload_id: str, key_id: str
+    session: Session,
+    *,
+    identity: str,
+    digest: str,
+    size: int,
+    part_size: int,
+    s3_upload_id: str,
+    key_id: str,
 ) -> UploadRecord:
-    """Notes an upload that the store has begun."""
+    """Notes an upload that the store has begun under the id `identity` (`upl_…`)."""
     return one(
         session,
         UploadRecord,
         "INSERT INTO uploads (id, digest, size, part_size, s3_upload_id, key_id)"
         " VALUES (:id, :digest, :size, :part_size, :s3_upload_id, :key_id) RETURNING *",
-        id=new_id("upl"),
+        id=identity,
         digest=digest,
         size=size,
         part_size=part_size,

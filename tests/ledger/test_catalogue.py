@@ -22,6 +22,7 @@ from service.ledger import (
     projects,
     uploads,
 )
+from service.ledger.identity import new_id
 from service.ledger.records import KeyRecord, Role
 from tests.ledger.test_claims import together
 from tests.ledger.world import SIGNATURE, World, digest
@@ -117,6 +118,7 @@ def upload(world: World) -> str:
     with world.database.transaction() as session:
         return uploads.create(
             session,
+            identity=new_id("upl"),
             digest=digest("big"),
             size=100,
             part_size=10,

@@ -1,0 +1,1 @@
+"""Objects: bytes by their digest, up and down in constant memory."""

@@ -1,0 +1,1 @@
+"""Uploads: large files in parts, straight to the object store."""
