@@ -13,7 +13,9 @@ from typing import Any, Final
 import torch
 
 from service.domain.problems import KINDS, Problem
+from service.programs import ProgramRefused
 from workers.engine.errors import EngineError, MemoryExceeded
+from workers.program.architectures import ArchitectureUnusable
 
 #: The engine's codes in the words of the catalogue.
 _ENGINE_CODES: Final[Mapping[str, str]] = {
@@ -48,6 +50,10 @@ def judge(error: Exception) -> Failure:
     if isinstance(error, EngineError):
         code = _ENGINE_CODES.get(error.code, error.code)
         return _failure(code if code in KINDS else "computation_failed", error.detail)
+    if isinstance(error, ArchitectureUnusable):
+        return _failure(error.code, error.detail)
+    if isinstance(error, ProgramRefused):
+        return _failure("program_refused", str(error))
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, torch.AcceleratorError) or "CUDA error" in text or "cuDNN" in text:
         # the device's context is unusable from here on; another process may fare better

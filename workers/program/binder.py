@@ -7,7 +7,6 @@ Nothing here is compiled, evaluated or imported by name: every operator was allo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import torch

@@ -9,7 +9,7 @@ from __future__ import annotations
 from service.programs.graph import Node
 
 
-class OperatorFailed(RuntimeError):  # noqa: N818 - what happened, not a malfunction of ours
+class OperatorFailed(RuntimeError):
     """An operator of a program could not be computed with the tensors it was given.
 
     Attributes:

@@ -118,7 +118,7 @@ def _call(node: Node, index: int, situation: Situation) -> Call:
     if replacement is not None:
         node = replacement(node, situation)
     schema = schema_of(node.operator)
-    assert schema is not None, node.operator  # validation let nothing else through
+    assert schema is not None  # noqa: S101 - validation let nothing else through
     given = {name: situation.value(argument) for name, argument in node.arguments}
     if situation.differentiable:
         given.pop("memory_format", None)

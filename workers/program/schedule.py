@@ -45,7 +45,7 @@ def fixed_values(calls: Sequence[Call], tensors: int) -> frozenset[int]:
 def steps_of(
     calls: Sequence[Call], output: int, kept: frozenset[int] = frozenset()
 ) -> tuple[Step, ...]:
-    """One step per call; values other than `kept` and the output are let go after their last use."""
+    """One step per call; values but `kept` and the output are let go after their last use."""
     last: dict[int, int] = {}
     for index, call in enumerate(calls):
         for value in reads(call):
