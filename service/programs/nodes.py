@@ -15,7 +15,7 @@ from service.programs.arguments import read_argument
 from service.programs.graph import Arg, Dtype, Graph, Node, SymRef, TensorRef
 from service.programs.interface import Interface
 from service.programs.memory import Cell, new_cell, overwrite, view_of
-from service.programs.refusal import EXPORT_HINT
+from service.programs.refusal import EXPORT_HINT, ProgramRefused
 from service.programs.schema import Schema, schema_of
 from service.programs.strictjson import Reader
 from service.programs.targets import (
@@ -215,12 +215,7 @@ class _Builder:
         before = cell.value
         reshapes = operator in _RESHAPING
         if cell.memory.owner is not None and not reshapes:
-            owner = cell.memory.owner
-            raise node.refuse(
-                "input_mutated" if owner == "input" else "training_mode",
-                f"{operator} overwrites {'an' if owner == 'input' else 'a'} {owner}, or a view of "
-                "one; a program must not change what it is given: write into a copy",
-            )
+            raise self._overwrites(node, operator, cell.memory.owner)
         fresh = anew(operator)
         if operator == "aten.fill_.Scalar":
             arguments = {"self": arguments[written], "fill_value": arguments.get("value")}
@@ -237,6 +232,19 @@ class _Builder:
         if len(names) != 1 or names[0][0] != "tensor":
             raise node.refuse("bad_graph", f"{operator} returns one tensor")
         self._define(names[0][1], cell, names[0][2])
+
+    @staticmethod
+    def _overwrites(node: Reader, operator: str, owner: str) -> ProgramRefused:
+        if owner == "input":
+            return node.refuse(
+                "input_mutated",
+                f"{operator} overwrites an input, or a view of one; write into a copy",
+            )
+        return node.refuse(
+            "training_mode",
+            f"{operator} overwrites a {owner} of the program, or a view of one, as batch norms do "
+            f"while training; {EVAL_HINT}",
+        )
 
     def _types_differ(self, node: Reader) -> bool:
         """Whether the tensors of an operator in place have different types, masks aside."""
