@@ -39,7 +39,7 @@ class Broker:
     def environment(self) -> Mapping[str, str]:
         return {"BROKER_URL": f"redis://:{self._password}@{LOOPBACK}:{self._port}/0"}
 
-    def start(self) -> None:
+    def start(self) -> Child:
         """Raises NotInstalled."""
         binary = find_binary()
         files.private_folder(self._folder)
@@ -61,6 +61,7 @@ class Broker:
                 folder=self._folder,
             )
         )
+        return self.child
 
     def ready(self) -> bool:
         if self.child is None or self._port is None:

@@ -12,7 +12,6 @@ import shutil
 import signal
 import stat
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -22,14 +21,13 @@ import psycopg
 from psycopg import sql
 
 from service.embedded import files
-from service.embedded.processes import Child, ProcessFailed, Program, run
+from service.embedded.processes import Child, ProcessFailed, Program, end_leftovers, run
 from service.embedded.root import Unprivileged, unprivileged
 from service.embedded.servers import missing, package_folder
 
 USER: Final = "lossatlas"
 
 _INITDB_SECONDS: Final = 120.0
-_LEFTOVER_SECONDS: Final = 5.0
 
 #: Of a socket's path, with `/.s.PGSQL.5432` and the byte that ends it.
 _SOCKET_FOLDER_BYTES: Final = 107 - 15
@@ -66,7 +64,7 @@ class Postgres:
     def environment(self) -> Mapping[str, str]:
         return {"DATABASE_URL": self.url("lossatlas")}
 
-    def start(self) -> None:
+    def start(self) -> Child:
         """Starts over what is there: nothing, a cluster, or what a killed server left.
 
         Raises:
@@ -83,7 +81,9 @@ class Postgres:
             self._folder.parent.chmod(0o711)
         if not (self._cluster / "PG_VERSION").exists():
             self._initialise(binaries, how)
-        _end_leftovers(self._cluster)
+        end_leftovers(self._cluster)
+        # its process number may by now be that of any other program, which Postgres would respect
+        (self._cluster / "postmaster.pid").unlink(missing_ok=True)
         self._sockets = _socket_folder(self._folder, how)
         self.child = Child(
             Program(
@@ -104,6 +104,7 @@ class Postgres:
                 attend=how.attend(self._folder),
             )
         )
+        return self.child
 
     def ready(self) -> bool:
         if self.child is None:
@@ -222,38 +223,3 @@ def _socket_folder(folder: Path, how: Unprivileged) -> Path:
         raise ProcessFailed(f"{sockets} is not a private folder of this user; remove it")
     how.give(sockets)
     return sockets
-
-
-def _end_leftovers(cluster: Path) -> None:
-    """Ends what a killed server left running in this cluster, and the claim that it is alive.
-
-    The caller holds the data folder's lock, so whoever works in the cluster is left over. The
-    processes go first: a server that started beside them would ruin the data.
-
-    Raises ProcessFailed when they cannot be ended.
-    """
-    deadline = time.monotonic() + _LEFTOVER_SECONDS
-    while left := _working_in(cluster):
-        if time.monotonic() > deadline:
-            raise ProcessFailed(f"processes {left} still work in {cluster}; end them first")
-        for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        time.sleep(0.02)
-    # its process number may by now be that of any other program, which Postgres would respect
-    (cluster / "postmaster.pid").unlink(missing_ok=True)
-
-
-def _working_in(folder: Path) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if (entry / "cwd").readlink() == folder:
-                    found.append(int(entry.name))
-            except OSError:
-                # gone, or another user's
-                continue
-    return found

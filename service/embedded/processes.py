@@ -167,6 +167,28 @@ def run(program: Program, seconds: float) -> None:
         raise ProcessFailed(f"{program.name} failed ({how}){child.tail()}")
 
 
+def end_leftovers(folder: Path) -> None:
+    """Ends what an earlier server of this folder left running in it.
+
+    The caller holds the data folder's lock, so whoever works in the folder is left over; a
+    server that started beside it would ruin the data. Killed parents take their children with
+    them, but not in no time.
+
+    Raises:
+        ProcessFailed: they cannot be ended.
+    """
+    deadline = time.monotonic() + _REAP_SECONDS
+    while left := _working_in(folder):
+        if time.monotonic() > deadline:
+            raise ProcessFailed(f"processes {left} still work in {folder}; end them first")
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(_POLL_SECONDS)
+
+
 def environment(added: Mapping[str, str | None]) -> dict[str, str]:
     """This process's environment with changes."""
     whole: dict[str, str | None] = {**os.environ, **added}
@@ -204,3 +226,17 @@ def _kill_group(group: int) -> None:
     except (ProcessLookupError, PermissionError):
         # empty but for the zombie, or of a user that is no longer ours to kill
         return
+
+
+def _working_in(folder: Path) -> list[int]:
+    """Processes whose working folder this is; a zombie has none."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if (entry / "cwd").readlink() == folder:
+                    found.append(int(entry.name))
+            except OSError:
+                # gone, or another user's
+                continue
+    return found

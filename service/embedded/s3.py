@@ -15,7 +15,7 @@ from typing import Final
 
 from service.embedded import files
 from service.embedded.ports import LOOPBACK, Held, hold
-from service.embedded.processes import Child, Program
+from service.embedded.processes import Child, Program, end_leftovers
 from service.embedded.servers import missing, script
 
 ACCESS_KEY: Final = "lossatlas"
@@ -32,7 +32,7 @@ _FREE_SPACE: Final = "256MiB"
 
 _PROBE_SECONDS: Final = 2.0
 
-#: One volume at a time is grown for a bucket instead of seven: the first put waits for that.
+#: A bucket begins with two volumes instead of seven: the first put waits for them.
 _MASTER_TOML: Final = "[master.volume_growth]\ncopy_1 = 2\n"
 
 
@@ -59,11 +59,12 @@ class S3:
             "S3_SECRET_KEY": self._secret,
         }
 
-    def start(self) -> None:
+    def start(self) -> Child:
         """Raises NotInstalled, or OSError when there are no ports to be had."""
         binary = find_binary()
         files.private_folder(self._folder)
         data = files.private_folder(self._folder / "data")
+        end_leftovers(self._folder)
         for state in data.glob("m[0-9]*"):
             # what the master knows it learns from the volumes; over a state of its own it would
             # first hold an election, for 15 s
@@ -101,6 +102,7 @@ class S3:
                 folder=self._folder,
             )
         )
+        return self.child
 
     def ready(self) -> bool:
         """Whether the gateway answers and there is a volume server to keep what is put."""

@@ -33,8 +33,8 @@ class Server(Protocol):
     @property
     def where(self) -> str: ...
 
-    def start(self) -> None:
-        """Starts the process and returns before it is ready.
+    def start(self) -> Child:
+        """Starts the process, also kept as `child`, and returns before it is ready.
 
         Again after it ended: at the same address and with the same data. Raises NotInstalled,
         ProcessFailed or OSError.
