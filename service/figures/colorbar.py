@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm, Normalize
 
-from service.figures.frame import dress, value_ticks
+from service.figures.frame import axis_label, dress, value_ticks
 from service.figures.page import Page
 from service.figures.scale import Scale
 
@@ -33,7 +33,7 @@ class ColorBar:
         dress(self.axes, page)
         self.bar.outline.set_edgecolor(page.theme.muted)
         self.bar.outline.set_linewidth(0.7)
-        self.axes.set_ylabel(value_label(metric, log=scale.log))
+        self.axes.set_ylabel(axis_label(page, value_label(metric, log=scale.log)))
         self.set_ticks(6)
 
     def set_ticks(self, count: int) -> None:

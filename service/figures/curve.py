@@ -6,13 +6,14 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from service.domain.results import GridResult
 from service.figures.colorbar import value_label
-from service.figures.frame import coordinate_ticks, dress, value_ticks
+from service.figures.frame import axis_label, coordinate_ticks, dress, value_ticks
 from service.figures.legend import Entry, void_entry, void_look
 from service.figures.options import FigureOptions
 from service.figures.page import MARGIN, Page
@@ -31,6 +32,8 @@ _DASHES: Final[tuple[Any, ...]] = (
     (0, (1, 3)),
     (0, (4, 4)),
 )
+#: More data sets than this are told apart by shade as well as by dashes.
+_PLAIN_SETS: Final = 3
 _HEIGHT: Final = 0.56
 
 
@@ -115,13 +118,14 @@ class Curve:
         )
 
     def _plot(
-        self, axes: Axes, items: list[Shown], color: str, options: FigureOptions
+        self, axes: Axes, items: list[Shown], base: str, options: FigureOptions
     ) -> Scale | None:
         values = np.concatenate([np.concatenate([i.values, i.anchors]) for i in items])
         scale = scale_of(values, options)
         metric = items[0].metric
-        axes.set_ylabel(value_label(metric, log=bool(scale and scale.log)), color=color)
-        axes.tick_params(axis="y", labelcolor=color)
+        name = axis_label(self.page, value_label(metric, log=bool(scale and scale.log)))
+        axes.set_ylabel(name, color=base)
+        axes.tick_params(axis="y", labelcolor=base)
         if scale is None:
             self._notes.append(f"No point has a value of {metric}.")
             return None
@@ -129,10 +133,13 @@ class Curve:
         if scale.log:
             axes.set_yscale("log")
         axes.set_ylim(*_with_room(scale))
-        for item, dash in zip(items, _DASHES, strict=False):
+        for k, item in enumerate(items):
+            dash = _DASHES[k % len(_DASHES)]
+            color = self._shade(base, k if len(items) > _PLAIN_SETS else 0)
+            x, values = self._with_ends(item)
             line = Line2D(
-                self.x,
-                item.values,
+                x,
+                values,
                 color=color,
                 linestyle=dash,
                 linewidth=1.6,
@@ -140,14 +147,32 @@ class Curve:
                 label=f"{metric} {item.dataset}",
             )
             axes.add_line(line)
-            alone = _alone(item.values)
-            axes.plot(self.x[alone], item.values[alone], ".", color=color, markersize=4, zorder=3)
+            alone = _alone(values)
+            axes.plot(x[alone], values[alone], ".", color=color, markersize=7, zorder=3)
             sign = Line2D([], [], color=color, linestyle=dash, linewidth=1.6)
             self._entries.append(Entry(sign, f"{metric.replace('_', ' ')}, {item.dataset}"))
             self._ends(axes, item, color)
         return scale
 
+    def _with_ends(self, item: Shown) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The line's points, and its two ends where the grid passes them by."""
+        at = self.result.anchors[:, 0]
+        between = (at > self.x[0]) & (at < self.x[-1]) & ~np.isin(at, self.x)
+        between &= np.isfinite(item.anchors)
+        x = np.concatenate([self.x, at[between]])
+        order = np.argsort(x, kind="stable")
+        return x[order], np.concatenate([item.values, item.anchors[between]])[order]
+
+    def _shade(self, base: str, k: int) -> str:
+        """The colour, then darker, then paler, for telling many lines apart."""
+        ground = (None, self.page.theme.ink, self.page.theme.paper)[k % 3]
+        if ground is None:
+            return base
+        mixed = 0.55 * np.array(to_rgb(base)) + 0.45 * np.array(to_rgb(ground))
+        return to_hex(mixed.tolist())
+
     def _ends(self, axes: Axes, item: Shown, color: str) -> None:
+        low, high = axes.get_ylim()
         for at, value in zip(self.result.anchors[:, 0], item.anchors, strict=True):
             if np.isfinite(value) and self.x[0] <= at <= self.x[-1]:
                 axes.plot(
@@ -159,6 +184,7 @@ class Curve:
                     markeredgecolor=color,
                     markeredgewidth=1.3,
                     zorder=4,
+                    clip_on=not low <= value <= high,
                     label=f"end {item.metric} {item.dataset}",
                 )
 

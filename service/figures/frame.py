@@ -29,6 +29,11 @@ def dress(axes: Axes, page: Page) -> None:
         axis.label.set_parse_math(False)
 
 
+def axis_label(page: Page, text: str) -> str:
+    """The text, shortened where it would be longer than an axis."""
+    return page.elide(text, page.text_size + 0.5, 0.55 * page.inner_width)
+
+
 def coordinate_ticks(axis: Axis, inches: float, points: Sequence[float]) -> None:
     """Round numbers along a coordinate, as many as fit; an axis of one point has that tick."""
     if len(points) == 1:

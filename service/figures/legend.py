@@ -54,6 +54,12 @@ def void_entry(code: CellStatus, count: int, theme: Theme, things: str = "cell")
     )
 
 
+def _fitted(page: Page, text: str, width: float) -> str:
+    """The text on up to two lines, its middle left out when that does not do."""
+    lines = page.wrap(text, page.text_size, width=width)
+    return "\n".join(lines) if len(lines) <= 2 else page.elide(text, page.text_size, width)
+
+
 class Strip:
     """Entries in as many columns as fit."""
 
@@ -64,10 +70,7 @@ class Strip:
         if not entries:
             return
         sign_width = 0.5
-        texts = [
-            page.elide(entry.meaning, page.text_size, page.inner_width - sign_width)
-            for entry in entries
-        ]
+        texts = [_fitted(page, entry.meaning, page.inner_width - sign_width) for entry in entries]
         for most in range(min(len(entries), 6), 0, -1):
             rows = -(-len(entries) // most)
             columns = -(-len(entries) // rows)

@@ -6,6 +6,7 @@ overlaps or is cut. Lengths are inches, positions are from the top left. Knows n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -20,8 +21,11 @@ from service.figures.theme import Theme
 
 #: A figure is laid out this wide at most; wider ones are the same drawing in more pixels.
 _WIDEST_INCHES: Final = 7.2
-_NARROWEST_INCHES: Final = 3.6
+_NARROWEST_INCHES: Final = 2.7
 _PIXELS_PER_INCH: Final = 125
+
+#: A name too long for a line is broken after one of these.
+_SEAMS: Final = tuple("-_/.:,;")
 
 MARGIN: Final = 0.12
 LINE_SPACING: Final = 1.35
@@ -107,16 +111,21 @@ class Page:
             )
         return len(lines) * step
 
-    def wrap(self, text: str, size: float, weight: str = "normal") -> list[str]:
-        """Lines no wider than the page. Breaks at spaces, and within a word that is too wide."""
+    def wrap(
+        self, text: str, size: float, weight: str = "normal", width: float | None = None
+    ) -> list[str]:
+        """Lines no wider than the page, or `width`.
+
+        Breaks at spaces (not at no-break ones), and within a word that is too wide.
+        """
+        width = self.inner_width if width is None else width
         lines: list[str] = []
-        for word in text.split():
+        for word in re.split(r"[ \t\r\n]+", text.strip()):
             joined = f"{lines[-1]} {word}" if lines else word
-            if lines and self.text_width(joined, size, weight) <= self.inner_width:
+            if lines and self.text_width(joined, size, weight) <= width:
                 lines[-1] = joined
                 continue
-            pieces = self._pieces(word, size, weight)
-            lines.extend(pieces)
+            lines.extend(self._pieces(word, size, weight, width))
         return lines
 
     def wrap_items(self, items: Sequence[str], size: float) -> list[str]:
@@ -143,10 +152,15 @@ class Page:
             keep -= 1
         return text[:1] + "…"
 
-    def _pieces(self, word: str, size: float, weight: str) -> list[str]:
-        pieces = [""]
-        for letter in word:
-            if pieces[-1] and self.text_width(pieces[-1] + letter, size, weight) > self.inner_width:
-                pieces.append("")
-            pieces[-1] += letter
-        return pieces
+    def _pieces(self, word: str, size: float, weight: str, width: float) -> list[str]:
+        """The word in pieces no wider than that, cut after punctuation where there is some."""
+        pieces = []
+        while self.text_width(word, size, weight) > width and len(word) > 1:
+            fits = 1
+            while self.text_width(word[: fits + 1], size, weight) <= width:
+                fits += 1
+            seams = [k for k in range(fits // 2, fits + 1) if word[k - 1 : k] in _SEAMS]
+            cut = seams[-1] if seams else fits
+            pieces.append(word[:cut])
+            word = word[cut:]
+        return [*pieces, word]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
 from service.figures.colorbar import GAP, WIDTH, ColorBar, value_label
-from service.figures.frame import coordinate_ticks, dress
+from service.figures.frame import axis_label, coordinate_ticks, dress
 from service.figures.legend import Entry
 from service.figures.numbers import labels, number
 from service.figures.options import FigureOptions, View
@@ -28,6 +28,8 @@ from service.figures.voids import cell_edges, draw_voids
 #: Beyond this ratio of the ranges the plane is stretched to stay readable.
 _WIDEST_ASPECT: Final = 2.5
 _TALLEST: Final = 0.92
+#: More contour lines than this are drawn thinner.
+_MANY_LINES: Final = 35
 
 
 class Plane:
@@ -53,19 +55,21 @@ class Plane:
         if reason is not None:
             self.view = View.HEATMAP
             notes.append(reason)
-        self._notes = notes
         self.lines: QuadContourSet | None = None
         self.levels: list[float] = []
         self.axes: Axes = page.figure.add_axes((0.1, 0.1, 0.7, 0.7), label="plane")
         dress(self.axes, page)
-        self.axes.set_xlabel(options.x_label or "α")
-        self.axes.set_ylabel(options.y_label or "β")
+        self.axes.set_xlabel(axis_label(page, options.x_label or "α"))
+        self.axes.set_ylabel(axis_label(page, options.y_label or "β"))
         self._entries = draw_voids(self.axes, shown, x, y, page.theme)
         self.bar: ColorBar | None = None
         if scale is not None:
             self._draw(scale)
         self._mark_center()
         self._limit()
+        if not self._true_to_scale:
+            notes.append("The two axes are not drawn to the same scale.")
+        self._notes = notes
 
     @property
     def entries(self) -> list[Entry]:
@@ -99,8 +103,8 @@ class Plane:
     def place(self, top: float) -> None:
         """See `Drawing.place`."""
         self._put(self.left, top + self.above, *self.size)
-        if self.lines is not None:
-            self._label_lines(self.lines, self.levels)
+        if self.lines is not None and self.scale is not None:
+            self._label_lines(self.lines, self.levels, self.scale)
 
     def _put(self, left: float, top: float, width: float, height: float) -> None:
         self.page.place(self.axes, left, top, width, height)
@@ -124,12 +128,19 @@ class Plane:
 
     def _ratio(self) -> float:
         """Height of the frame by its width: true to scale unless far from square."""
+        if self._true_to_scale:
+            return self._true_ratio
+        return 0.75 if self._true_ratio < 1 else 1.0
+
+    @property
+    def _true_ratio(self) -> float:
         x0, x1 = self.axes.get_xlim()
         y0, y1 = self.axes.get_ylim()
-        ratio = (y1 - y0) / (x1 - x0)
-        if 1 / _WIDEST_ASPECT <= ratio <= _WIDEST_ASPECT:
-            return float(ratio)
-        return 0.75 if ratio < 1 else 1.0
+        return float((y1 - y0) / (x1 - x0))
+
+    @property
+    def _true_to_scale(self) -> bool:
+        return 1 / _WIDEST_ASPECT <= self._true_ratio <= _WIDEST_ASPECT
 
     def _limit(self) -> None:
         if self.view is View.HEATMAP:
@@ -208,17 +219,18 @@ class Plane:
             cmap=theme.line_map if only else None,
             norm=norm,
             colors=None if only else "white",
-            linewidths=1.1 if only else 0.5,
+            linewidths=(1.1 if only else 0.5) * (1.0 if len(inside) <= _MANY_LINES else 0.55),
             linestyles="solid",
             alpha=1.0 if only else 0.65,
             zorder=2,
         )
 
-    def _label_lines(self, lines: QuadContourSet, levels: list[float]) -> None:
+    def _label_lines(self, lines: QuadContourSet, levels: list[float], scale: Scale) -> None:
         """Labels that keep clear of each other, of the frame and of the centre."""
         theme = self.page.theme
         names = labels(levels, percent=self._percent)
         drawn = np.asarray(lines.levels)
+        low, high = scale.height(np.array([scale.low, scale.high]))
         only = self.view is View.CONTOUR
         found: list[Text] = lines.clabel(
             inline=False,
@@ -235,7 +247,7 @@ class Plane:
             ground = theme.paper
             if not only:
                 shade = drawn[names.index(text.get_text())]
-                ground = to_hex(theme.fill_map(lines.norm(shade)))
+                ground = to_hex(theme.fill_map((shade - low) / (high - low)))
                 text.set_color("white" if _dark(ground) else "black")
             text.set_path_effects([patheffects.withStroke(linewidth=2.4, foreground=ground)])
             box = text.get_window_extent(self.page.renderer).padded(self.page.dpi * 0.02)

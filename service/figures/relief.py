@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -15,7 +15,7 @@ from mpl_toolkits.mplot3d.axes3d import Axes3D
 from numpy.typing import NDArray
 
 from service.figures.colorbar import GAP, WIDTH, ColorBar, value_label
-from service.figures.frame import coordinate_ticks
+from service.figures.frame import axis_label, coordinate_ticks
 from service.figures.legend import Entry, void_entry, void_look
 from service.figures.numbers import labels
 from service.figures.options import FigureOptions
@@ -27,6 +27,8 @@ from service.figures.voids import cell_edges
 
 _ELEVATION: Final = 32
 _AZIMUTH: Final = -58
+#: How much of a number's width points away from each axis in this view.
+_SIDEWAYS: Final = (0.6, 0.8, 1.0)
 #: More squares a side than this are drawn every second, third… point.
 _MOST_POINTS: Final = 121
 
@@ -133,29 +135,41 @@ class Relief:
         axes.set_ylim(self.y[0], self.y[-1])
         low, high = self.scale.height(np.array([self.scale.low, self.scale.high]))
         axes.set_zlim(low, high)
-        names = (
-            self.options.x_label or "α",
-            self.options.y_label or "β",
-            value_label(self.shown.metric, log=self.scale.log),
-        )
+        names = [
+            axis_label(page, name)
+            for name in (
+                self.options.x_label or "α",
+                self.options.y_label or "β",
+                value_label(self.shown.metric, log=self.scale.log),
+            )
+        ]
         for axis, name in zip((axes.xaxis, axes.yaxis, axes.zaxis), names, strict=True):
             axis.label.set_parse_math(False)
             axis.set_label_text(name, color=theme.ink, fontsize=page.text_size + 0.5)
             axis.set_tick_params(
                 labelsize=page.text_size - 0.5, labelcolor=theme.ink, color=theme.muted, pad=0
             )
-            axis.labelpad = 2
             axis.set_pane_color(theme.void)
             axis.line.set_color(theme.muted)
             axis._axinfo["grid"].update(color=theme.rule, linewidth=0.6)
             axis._axinfo["tick"].update(color=theme.muted)
-        axes.zaxis.set_tick_params(pad=3)
         coordinate_ticks(axes.xaxis, 2.5, self.x.tolist())
         coordinate_ticks(axes.yaxis, 2.5, self.y.tolist())
         ticks = self.scale.ticks(6)
         axes.zaxis.set_major_locator(FixedLocator(self.scale.height(ticks).tolist()))
         percent = self.shown.metric == "accuracy"
         axes.zaxis.set_major_formatter(FixedFormatter(labels(ticks.tolist(), percent=percent)))
+        for axis, sideways in zip((axes.xaxis, axes.yaxis, axes.zaxis), _SIDEWAYS, strict=True):
+            # text is centred on its place: longer numbers stand further off, and the name with them
+            reach = sideways * self._longest(axis) / 2
+            axis.set_tick_params(pad=max(0.0, reach - 4))
+            axis.labelpad = 2 + max(0.0, 2 * reach - 10)
+
+    def _longest(self, axis: Any) -> float:
+        """Points that the longest number along the axis takes."""
+        numbers = axis.get_major_formatter().format_ticks(axis.get_majorticklocs())
+        size = self.page.text_size - 0.5
+        return 72 * max((self.page.text_width(n, size) for n in numbers), default=0.0)
 
     def _surface(self) -> None:
         step = max(1, -(-max(self.shown.values.shape) // _MOST_POINTS))

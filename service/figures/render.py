@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 import matplotlib as mpl
@@ -40,6 +42,15 @@ _SETTINGS: Final[dict[Any, Any]] = {
 }
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """One figure at a time, under our settings; the process's own come back afterwards."""
+    with _DRAWING, mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        yield
+
+
 def render(result: GridResult, options: FigureOptions, file_format: Format = "png") -> bytes:
     """A picture of the grid.
 
@@ -52,15 +63,13 @@ def render(result: GridResult, options: FigureOptions, file_format: Format = "pn
         ValueError: the view does not fit the grid.
         KeyError: no such data set or metric.
     """
-    with _DRAWING, mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
+    with alone():
         page = compose(result, options)
         return _png(page) if file_format == "png" else _svg(page)
 
 
 def compose(result: GridResult, options: FigureOptions) -> Page:
-    """The page with everything in its place, not yet turned into bytes."""
+    """The page with everything in its place, not yet turned into bytes; call it under `alone`."""
     view = options.view_of(result)
     page = Page(options.width, THEMES[options.theme])
     datasets = chosen(result, options.dataset)

@@ -78,7 +78,8 @@ def scale_of(values: NDArray[np.float64], options: FigureOptions) -> Scale | Non
     below, above = bool((known < low).any()), bool((known > high).any())
     if log and (known <= 0).any():
         count = int((known <= 0).sum())
-        notes.append(f"{count} values of zero or less lie below the logarithmic scale.")
+        values_lie = "value of zero or less lies" if count == 1 else "values of zero or less lie"
+        notes.append(f"{count:,} {values_lie} below the logarithmic scale.")
     constant = _same(low, high)
     if constant:
         low, high = _around(low, log)
@@ -114,7 +115,9 @@ def _around(value: float, log: bool) -> tuple[float, float]:
 
 def _linear_ticks(low: float, high: float, count: int) -> NDArray[np.float64]:
     locator = MaxNLocator(nbins=max(1, count - 1), steps=[1, 2, 2.5, 5, 10])
-    return _within(np.asarray(locator.tick_values(low, high), dtype=np.float64), low, high)
+    ticks = _within(np.asarray(locator.tick_values(low, high), dtype=np.float64), low, high)
+    # the locator has a lower bound of its own
+    return ticks[:: math.ceil(len(ticks) / count)] if len(ticks) > count else ticks
 
 
 def _log_ticks(low: float, high: float, count: int) -> NDArray[np.float64]:
@@ -128,11 +131,15 @@ def _log_ticks(low: float, high: float, count: int) -> NDArray[np.float64]:
         if len(found) > count:
             break
         best = found
-    if not len(best) and last - first > count:
-        step = math.ceil((last - first) / count)
-        best = _within(np.array([float(f"1e{k}") for k in range(first, last + 1, step)]), low, high)
+    if len(best) < 2:
+        whole = _within(np.array([float(f"1e{k}") for k in range(first, last + 1)]), low, high)
+        if len(whole) >= 2:
+            best = whole[:: math.ceil(len(whole) / count)]
     # a narrow range has too few of the usual mantissas
-    return best if len(best) >= min(3, count) else _linear_ticks(low, high, count)
+    if len(best) >= min(3, count) or (len(best) > 1 and high > 10 * low):
+        return best
+    ticks = _linear_ticks(low, high, count)
+    return ticks[ticks >= low * (1 - 1e-9)]
 
 
 def _within(ticks: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:

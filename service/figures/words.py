@@ -51,7 +51,7 @@ def caption(
 
 
 def _data(grid: DatasetGrid) -> str:
-    return f"{grid.name} ({grid.samples:,} sample{'' if grid.samples == 1 else 's'})"
+    return f"{grid.name} ({grid.samples:,}\u00a0sample{'' if grid.samples == 1 else 's'})"
 
 
 def _range(result: GridResult) -> str:

@@ -1,0 +1,100 @@
+"""A line's values, ends and holes, loss on the left and accuracy on the right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from tests.figures.cases import LINE, Case, cases, line_of, span
+from tests.figures.sight import Sight, look
+
+
+def line(sight: Sight, label: str) -> Line2D:
+    (found,) = sight.labelled(label, Line2D)
+    return found
+
+
+def test_loss_is_left_accuracy_right_train_solid_test_dashed() -> None:
+    sight = look(Case(LINE))
+    left, right = sight.axes("left"), sight.axes("right")
+    assert (left.get_ylabel(), right.get_ylabel()) == ("loss (log scale)", "accuracy")
+    assert left.yaxis.get_label_position() == "left"
+    assert right.yaxis.get_label_position() == "right"
+    for name, style in (("train", "-"), ("test", "--")):
+        loss, accuracy = line(sight, f"loss {name}"), line(sight, f"accuracy {name}")
+        assert loss.axes is left
+        assert accuracy.axes is right
+        assert loss.get_linestyle() == accuracy.get_linestyle() == style
+    assert line(sight, "loss train").get_color() != line(sight, "accuracy train").get_color()
+    assert [t.get_text() for t in right.get_yticklabels()][-1] == "100%"
+
+
+def test_lines_pass_through_every_point_and_both_ends() -> None:
+    sight = look(Case(LINE))
+    for grid in LINE.datasets:
+        drawn = line(sight, f"loss {grid.name}")
+        x, y = np.asarray(drawn.get_xdata()), np.asarray(drawn.get_ydata())
+        assert (np.diff(x) > 0).all()
+        for at, value in zip(LINE.x, grid.loss, strict=True):
+            assert y[np.flatnonzero(x == at)[0]] == value
+        # 51 points from −0.5 to 1.5 miss α = 0, yet its loss is known
+        for at, value in zip((0.0, 1.0), grid.anchors.loss, strict=True):
+            assert y[np.flatnonzero(np.isclose(x, at))[0]] == pytest.approx(value)
+            marks = sight.labelled(f"end loss {grid.name}", Line2D)
+            assert any(
+                (m.get_xdata()[0], m.get_ydata()[0]) == pytest.approx((at, value)) for m in marks
+            )
+    assert "origin (α = 0) and target (α = 1)" in sight.legend
+
+
+def test_holes_interrupt_the_line_and_are_hatched_and_counted() -> None:
+    case = cases()["line-holes"]
+    sight = look(case)
+    train, test = case.grid.datasets
+    drawn = np.asarray(line(sight, "loss train").get_ydata())
+    assert np.isnan(drawn).sum() == (~np.isfinite(train.loss)).sum()
+    nan = np.isnan(train.loss) | np.isnan(test.loss)
+    bands = sight.labelled("status nan", Rectangle)
+    assert len(bands) == nan.sum()
+    assert all(band.get_hatch() for band in bands)
+    infinite = np.isposinf(train.loss)
+    assert len(sight.labelled("status posinf", Rectangle)) == infinite.sum()
+    assert f"NaN: {nan.sum()} points" in sight.legend
+    assert f"+∞: {infinite.sum()} points" in sight.legend
+
+
+def test_however_many_data_sets_all_are_drawn_and_told_apart() -> None:
+    names = [f"set-{k}" for k in range(11)]
+    grid = line_of({n: (lambda a, k=k: 1 + k + a**2) for k, n in enumerate(names)}, span(0, 1, 5))
+    sight = look(Case(grid))
+    looks = set()
+    for name in names:
+        drawn = line(sight, f"loss {name}")
+        looks.add((drawn.get_color(), str(drawn.get_linestyle()), str(drawn._dash_pattern)))
+        assert f"loss, {name}" in sight.legend
+        assert f"accuracy, {name}" in sight.legend
+    assert len(looks) == len(names)
+
+
+def test_one_data_set_or_one_metric_on_request() -> None:
+    sight = look(Case(LINE).but(dataset="train"))
+    assert not sight.labelled("loss test", Line2D)
+    sight = look(Case(LINE).but(metric="accuracy"))
+    assert not sight.labelled("loss train", Line2D)
+    assert [a.get_label() for a in sight.page.figure.axes] == ["left"]
+
+
+def test_without_accuracy_there_is_one_axis() -> None:
+    sight = look(cases()["line-loss-only"])
+    assert [a.get_label() for a in sight.page.figure.axes] == ["left"]
+
+
+def test_a_logarithmic_axis_is_chosen_beyond_two_decades_and_can_be_refused() -> None:
+    steep = cases()["line-steep"]
+    assert look(steep).axes("left").get_yscale() == "log"
+    assert look(steep.but(log=False)).axes("left").get_yscale() == "linear"
+    flat = Case(line_of({"train": lambda a: 1 + a**2}, span(-1, 1, 9)))
+    assert look(flat).axes("left").get_yscale() == "linear"
+    assert look(flat.but(log=True)).axes("left").get_yscale() == "log"
