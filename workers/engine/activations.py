@@ -28,6 +28,11 @@ class ActivationMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._live_bytes = 0
         self._holders: dict[int, int] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing compiles within it; otherwise its first use would import torch's compiler."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,
