@@ -41,6 +41,8 @@ class Held:
             # connections of a server that has just ended linger, and do not count
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((host, port))
+            # merely bound it could be bound again
+            self._socket.listen(1)
         except OSError as error:
             self._socket.close()
             if error.errno == errno.EADDRINUSE:
@@ -62,7 +64,7 @@ def hold(count: int, wanted: Iterable[int] = ()) -> list[Held]:
     """
     held: list[Held] = []
     try:
-        held = [_listening_nowhere(port) for port in wanted]
+        held = [Held(port) for port in wanted]
         if len(held) == count:
             return held
     except PortInUse:
@@ -74,7 +76,7 @@ def hold(count: int, wanted: Iterable[int] = ()) -> list[Held]:
         if len(held) == count:
             return held
         try:
-            held.append(_listening_nowhere(_RANDOM.randrange(_LOWEST, _HIGHEST)))
+            held.append(Held(_RANDOM.randrange(_LOWEST, _HIGHEST)))
         except PortInUse:
             continue
     for one in held:
@@ -85,7 +87,3 @@ def hold(count: int, wanted: Iterable[int] = ()) -> list[Held]:
 def hold_one(port: int, host: str = LOOPBACK) -> Held:
     """Holds this very port; 0 is any. Raises PortInUse."""
     return Held(port, host) if port else hold(1)[0]
-
-
-def _listening_nowhere(port: int) -> Held:
-    return Held(port)
