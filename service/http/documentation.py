@@ -54,9 +54,9 @@ def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 def operation_id(route: APIRoute) -> str:
-    """Such as `jobs_submit`: what generated clients call the operation."""
+    """Such as `jobs_submit` or `jobs_list`: what generated clients call the operation."""
     tag = str(route.tags[-1]) if route.tags else "api"
-    return f"{tag}_{route.name}"
+    return f"{tag}_{route.name.removesuffix(f'_{tag}')}"
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -134,10 +134,12 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     else:
         for code in _ANYWHERE:
             responses.setdefault(str(KINDS[code].status), _response([code]))
-    if operation.get("requestBody"):
+    if "application/json" in operation.get("requestBody", {}).get("content", {}):
         for code in ("malformed_json", "body_too_large", "unsupported_media_type"):
             responses.setdefault(str(KINDS[code].status), _response([code]))
     operation["responses"] = dict(sorted(responses.items()))
+    # of nested routers' tags the innermost says where it belongs
+    operation["tags"] = operation["tags"][-1:]
 
 
 def _response(codes: Iterable[str]) -> dict[str, Any]:

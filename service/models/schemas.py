@@ -69,13 +69,21 @@ class TensorOut(BaseModel):
     shape: list[int | None]
 
 
+class OutputOut(BaseModel):
+    """A result of the network; its type and shape are known once a worker has probed it."""
+
+    name: str
+    dtype: str | None = None
+    shape: list[int | None] | None = None
+
+
 class SignatureOut(BaseModel):
     """What the network takes and gives."""
 
     parameters: list[TensorOut]
     buffers: list[TensorOut]
     inputs: list[TensorOut]
-    outputs: list[TensorOut]
+    outputs: list[OutputOut]
     parameter_count: int
 
 

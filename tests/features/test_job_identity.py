@@ -9,13 +9,13 @@ import pytest
 from service.domain.jobs import JOB_SPEC
 from service.jobs.identity import Direction, Program, Samples, input_digest
 
-LINE = {
+LINE: dict[str, Any] = {
     "kind": "interpolation",
     "origin": "ckp_" + "0" * 26,
     "target": "ckp_" + "1" * 26,
     "datasets": ["dst_" + "0" * 26],
 }
-SURFACE = {
+SURFACE: dict[str, Any] = {
     "kind": "surface",
     "origin": "ckp_" + "0" * 26,
     "directions": {"x": {"kind": "random", "seed": 1}, "y": {"kind": "random", "seed": 2}},

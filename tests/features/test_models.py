@@ -11,7 +11,7 @@ from tests.features.caller import Caller, problem
 from tests.features.reference import MLP, read
 
 
-def body(program: str, **changes: object) -> dict[str, object]:
+def body(program: str, /, **changes: object) -> dict[str, object]:
     return {"project": "models", "name": "mlp", "program": program, **changes}
 
 
@@ -49,7 +49,11 @@ def test_two_models_may_share_a_name(api: Caller) -> None:
 def test_lists_filter_and_page(api: Caller) -> None:
     program = api.put(read(MLP, "program.pt2"))
     made = [
-        api.create("/v1/models", body(program, project="paged", name=f"m{i}", tags=[f"t{i % 2}"]))
+        # with this loss no other test has the program ingested, which would make it ready at once
+        api.create(
+            "/v1/models",
+            body(program, project="paged", name=f"m{i}", tags=[f"t{i % 2}"], loss="mse"),
+        )
         for i in range(5)
     ]
     first = api.get("/v1/models", project="paged", limit=2)

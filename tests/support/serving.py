@@ -67,8 +67,9 @@ class Serving:
             counts = {}
             for (table,) in cursor.fetchall():
                 cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
-                counts[str(table)] = int(cursor.fetchone()[0])
-        return {**counts, "objects in the store": sum(1 for _ in self.services.store.keys())}
+                counts[str(table)] = int(cursor.fetchall()[0][0])
+        stored = list(self.services.store.keys(""))
+        return {**counts, "objects in the store": len(stored)}
 
     def stop(self) -> None:
         """As SIGTERM does."""

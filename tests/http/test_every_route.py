@@ -1,0 +1,184 @@
+"""Every route that there is, walked with no key, a weak key and a foreign key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from service.http.app import document
+from service.http.services import Services
+from service.main import ROUTERS
+from tests.features.by_hand import ByHand
+from tests.features.caller import Caller, problem
+from tests.features.pushed import Pushed
+from tests.features.reference import MLP, read
+from tests.support.serving import Serving
+
+PUBLIC = {"/livez", "/readyz", "/docs", "/openapi.json"}
+
+
+def routes(running: Serving) -> Iterator[tuple[str, str]]:
+    """Method and path template of all that the application answers."""
+    app = running.server.config.app
+    assert isinstance(app, FastAPI)
+    for context in iter_route_contexts(app.routes):
+        for method in sorted(context.methods or ()):
+            yield method, str(context.path)
+
+
+@pytest.fixture(scope="module")
+def ids(api: Caller, admin: Caller, services: Services, pushed: Pushed) -> dict[str, str]:
+    """One of each thing, in a project that strangers do not see."""
+    spec = {
+        "kind": "interpolation",
+        "origin": pushed.final,
+        "target": pushed.first,
+        "alpha": {"min": 0, "max": 1, "num": 3},
+        "datasets": [pushed.dataset],
+        "force": True,
+    }
+    done = api.create("/v1/jobs", spec)["id"]
+    ByHand(services, done).whole()
+    finished = api.get(f"/v1/jobs/{done}").json()
+    digest = api.put(read(MLP, "program.pt2"))
+    return {
+        "digest": digest,
+        "model_id": pushed.model,
+        "checkpoint_id": pushed.final,
+        "dataset_id": pushed.dataset,
+        "direction_id": finished["directions"]["x"],
+        "job_id": done,
+        "landscape_id": finished["landscape"],
+        "extension": "png",
+        "key_id": admin.get("/v1/keys/me").json()["id"],
+        "upload_id": api.create("/v1/uploads", {"digest": digest, "size": 10})["id"],
+    }
+
+
+@pytest.fixture(scope="module")
+def bodies(pushed: Pushed, ids: dict[str, str]) -> dict[str, Any]:
+    """A good body for each address that takes one."""
+    line = {
+        "kind": "interpolation",
+        "origin": pushed.final,
+        "target": pushed.first,
+        "alpha": {"min": 0, "max": 1, "num": 3},
+        "datasets": [pushed.dataset],
+    }
+    return {
+        "/v1/models": {"project": "http", "name": "m", "program": ids["digest"]},
+        "/v1/models/{model_id}/checkpoints": {"weights": ids["digest"]},
+        "/v1/datasets": {"project": "http", "name": "d", "object": ids["digest"]},
+        "/v1/directions": {"checkpoint": pushed.final, "kind": "random", "seed": 1},
+        "/v1/jobs": line,
+        "/v1/keys": {"name": "k", "role": "reader"},
+        "/v1/uploads": {"digest": ids["digest"], "size": 10},
+    }
+
+
+def filled(path: str, ids: dict[str, str]) -> str:
+    return re.sub(r"{(\w+)}", lambda m: ids[m.group(1)], path)
+
+
+def test_the_walk_knows_every_route(running: Serving) -> None:
+    found = {path for _, path in routes(running)}
+    assert set(document(ROUTERS)["paths"]) <= found
+    assert len(found) > 30
+
+
+def test_without_a_key_nothing_is_answered(
+    running: Serving, nobody: Caller, ids: dict[str, str]
+) -> None:
+    with nobody.nothing_changes():
+        for method, path in routes(running):
+            answer = nobody.http.request(method, filled(path, ids))
+            if path in PUBLIC:
+                assert answer.status_code == 200, (method, path)
+                continue
+            assert answer.status_code == 401, (method, path)
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            if method != "HEAD":
+                told = problem(answer, 401, "unauthenticated")
+                assert told["request_id"] == answer.headers["x-request-id"]
+
+
+def test_addresses_that_do_not_exist_are_no_exception(nobody: Caller, api: Caller) -> None:
+    problem(nobody.get("/v2/everything"), 401, "unauthenticated")
+    problem(nobody.get("/v1/models/"), 401, "unauthenticated")
+    problem(nobody.get("/livez/../v1/models"), 401, "unauthenticated")
+    problem(api.get("/v2/everything"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "la_wrong",
+        "Bearer",
+        "Bearer la_wrong",
+        "Bearer la_" + "0" * 26 + "_" + "A" * 43,
+        "Basic dXNlcjpwdw==",
+        "Bearer " + "x" * 5000,
+        "Bearer \xff",
+    ],
+)
+def test_keys_that_are_none(nobody: Caller, header: str) -> None:
+    answer = nobody.http.get("/v1/models", headers=[(b"Authorization", header.encode("latin-1"))])
+    problem(answer, 401, "unauthenticated")
+
+
+def test_a_reader_writes_nothing(
+    running: Serving, reader: Caller, ids: dict[str, str], bodies: dict[str, Any]
+) -> None:
+    walked = 0
+    with reader.nothing_changes():
+        for method, path in routes(running):
+            if method in ("GET", "HEAD"):
+                continue
+            at = filled(path, ids)
+            if path == "/v1/objects/{digest}":
+                answer = reader.http.put(at, content=read(MLP, "program.pt2"))
+            else:
+                answer = reader.http.request(method, at, json=bodies.get(path))
+            problem(answer, 403, "forbidden")
+            walked += 1
+    assert walked >= 12
+
+
+def test_a_reader_reads_everything_but_keys_and_numbers(
+    running: Serving, reader: Caller, ids: dict[str, str]
+) -> None:
+    for method, path in routes(running):
+        if method != "GET":
+            continue
+        answer = reader.http.get(filled(path, ids))
+        if path in ("/v1/keys", "/v1/keys/{key_id}", "/metrics"):
+            problem(answer, 403, "forbidden")
+        elif path == "/v1/uploads/{upload_id}":
+            problem(answer, 404, "not_found")
+        else:
+            assert answer.status_code == 200, (path, answer.text)
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_for_a_stranger_nothing_is_there(
+    running: Serving, stranger: Caller, ids: dict[str, str], bodies: dict[str, Any]
+) -> None:
+    with stranger.nothing_changes():
+        for method, path in routes(running):
+            if method == "HEAD" or path in PUBLIC or path == "/v1/keys/me":
+                continue
+            if (method, path) in {("PUT", "/v1/objects/{digest}"), ("POST", "/v1/uploads")}:
+                continue  # bytes belong to nobody: whoever has them may bring them
+            answer = stranger.http.request(method, filled(path, ids), json=bodies.get(path))
+            if method == "GET" and "{" not in path and path not in ("/v1/keys", "/metrics"):
+                assert answer.json()["items"] == [], path
+                continue
+            assert answer.status_code in (403, 404, 422), (method, path, answer.text)
+            problem(answer, answer.status_code, answer.json()["code"])
+            if answer.status_code == 422:
+                assert answer.json()["code"] in ("invalid_request", "object_missing"), answer.text
