@@ -25,7 +25,7 @@ from service.embedded.processes import Child, Program, stop, wait_until
 from service.embedded.refusal import Refused
 from service.embedded.s3 import S3
 from service.embedded.servers import Server
-from service.embedded.signals import Signals, Stopped, blocked
+from service.embedded.signals import Signals, Stopped, noted
 from service.embedded.tending import Tended, tend
 from service.ledger import schema
 from service.ledger.session import Database
@@ -233,7 +233,7 @@ def up(wishes: Wishes, say: Say) -> None:
         Problem: a given server is away.
         NotInstalled: a wheel is missing.
     """
-    with blocked() as signals, locking.held(wishes.folder):
+    with noted() as signals, locking.held(wishes.folder):
         stack = Stack(wishes, signals, say)
         try:
             stack.start()

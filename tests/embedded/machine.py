@@ -23,6 +23,14 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def parent(pid: int) -> int:
+    """0 when it is gone."""
+    try:
+        return int(_stat(pid)[1])
+    except OSError:
+        return 0
+
+
 def alive(pid: int) -> bool:
     """Neither gone nor a zombie."""
     try:
