@@ -145,6 +145,20 @@ def valley(a: Array, b: Array) -> Array:
     return 1 + 4 * (a - 0.5) ** 2 + 9 * (b + 0.25) ** 2
 
 
+VIEWS: Final = (View.CONTOUR, View.FILLED, View.HEATMAP, View.SURFACE)
+IN_EVERY_VIEW: Final = {
+    "smooth",
+    "rough",
+    "oblong",
+    "voids",
+    "touching-zero",
+    "narrow-voids",
+    "long",
+    "dark",
+    "clipped",
+    "dense-levels",
+}
+
 SIDE: Final = span(-1, 1, 25)
 
 VOIDS: Final = marked(
@@ -167,12 +181,15 @@ LINE: Final = line_of(
     span(-0.5, 1.5, 51),
 )
 NOISES: Final = ("gauss", "shot", "blur", "snow", "frost", "fog", "contrast", "jpeg-compression")
+
+
+def parabola(k: int) -> Callable[[Array], Array]:
+    """The k-th of many curves that differ in height and width."""
+    return lambda a: 0.1 * k + (1 + k / 5) * (a - 0.4) ** 2 + 0.01
+
+
 MANY: Final = line_of(
-    {
-        f"cifar10-corrupted-{noise}": (lambda a, k=k: 0.1 * k + (1 + k / 5) * (a - 0.4) ** 2 + 0.01)
-        for k, noise in enumerate(NOISES)
-    },
-    span(-1, 2, 61),
+    {f"cifar10-corrupted-{noise}": parabola(k) for k, noise in enumerate(NOISES)}, span(-1, 2, 61)
 )
 LONG: Final = Caption(
     model="wide-resnet-110-16-without-skip-connections-sgd-batch8192-lr0.1-wd5e-4-seed"
@@ -232,7 +249,7 @@ def cases() -> dict[str, Case]:
         "few-levels": smooth.but(levels=2),
     }
     for name, case in grids.items():
-        for view in (View.CONTOUR, View.FILLED, View.HEATMAP, View.SURFACE):
+        for view in VIEWS if name in IN_EVERY_VIEW else (View.CONTOUR, View.SURFACE):
             found[f"{name}-{view.value}"] = case.but(view=view)
     found |= {
         "line": line,

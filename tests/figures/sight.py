@@ -10,6 +10,7 @@ import matplotlib.image
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Bbox
@@ -74,6 +75,11 @@ class Sight:
                 found.append(Words(text.get_text(), box, flat.width, flat.height, turn))
         return found
 
+    def points(self, line: Line2D) -> NDArray[np.float64]:
+        """A line's points, shape (n, 2)."""
+        xy: NDArray[np.float64] = np.column_stack([line.get_xdata(), line.get_ydata()])
+        return xy
+
     @property
     def prose(self) -> str:
         """Title, notes and caption."""
@@ -94,9 +100,9 @@ def look(case: Case) -> Sight:
     """Draws the case as `render` does."""
     with alone():
         page = compose(case.grid, case.options)
-        page.canvas.draw()
-        pixels = np.asarray(page.canvas.buffer_rgba()).copy()
-    return Sight(page, pixels)
+        page.canvas.draw()  # type: ignore[no-untyped-call]
+        raw = page.canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    return Sight(page, np.array(raw, dtype=np.uint8))
 
 
 def decoded(png: bytes) -> NDArray[np.float64]:

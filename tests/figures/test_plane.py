@@ -173,7 +173,7 @@ def test_the_centre_is_marked_and_its_value_told(view: View) -> None:
     signs = [s for s in sight.labelled("centre", Line2D) if s.axes is sight.axes(role)]
     assert len(signs) == 1
     if view is not View.SURFACE:
-        assert (signs[0].get_xdata()[0], signs[0].get_ydata()[0]) == (0.0, 0.0)
+        assert sight.points(signs[0]).tolist() == [[0.0, 0.0]]
         assert (sight.pixel(sight.axes("plane"), 0, 0) == 255).all()
     assert "centre: the trained network, loss 2.562" in sight.legend
 

@@ -47,7 +47,7 @@ def test_a_fresh_process_gives_the_same_bytes_and_loads_no_pyplot() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     here = [
-        hashlib.sha256(render(case.grid, case.options, kind)).hexdigest()  # type: ignore[arg-type]
+        hashlib.sha256(render(case.grid, case.options, kind)).hexdigest()
         for case in EACH_VIEW.values()
         for kind in ("png", "svg")
     ]

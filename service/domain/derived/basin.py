@@ -38,8 +38,9 @@ def sharpness(result: GridResult, dataset: DatasetGrid) -> Measure:
     if worst != CellStatus.OK:
         word = CellStatus(worst).word
         return undefined(definition, f"a cell within the radius {radius:g} is {word}")
-    if not inside.any():
-        return undefined(definition, f"no cell lies within the radius {radius:g}")
+    if not (inside & (distance > 0)).any():
+        # the centre alone would make every coarse grid look flat
+        return undefined(definition, f"no cell but the centre lies within the radius {radius:g}")
     shown = np.where(inside, dataset.loss, -np.inf)
     flat = int(np.argmax(shown))
     iy, ix = np.unravel_index(flat, shown.shape)
