@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.benchmarks.networks import MLP, VGG9, ResNet, ViT
+from tests.benchmarks.networks import MLP, ResNet, ViT
 from tests.support.module_network import seeded
 
 
@@ -18,6 +18,28 @@ class Kind:
     name: str
     make: Callable[[], nn.Module]
     inputs: Callable[[], tuple[Tensor, ...]]
+
+
+class SlimVGG(nn.Module):
+    """Convolutions with biases, max-pooling, and a batch norm after a linear map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inside, outside in ((3, 8), (8, 12)):
+            conv = nn.Conv2d(inside, outside, 3, padding=1)
+            layers += [conv, nn.BatchNorm2d(outside), nn.ReLU(), nn.MaxPool2d(2)]
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Sequential(
+            nn.Linear(12 * 4, 16),
+            nn.BatchNorm1d(16),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Linear(16, 10),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).flatten(1))
 
 
 class Audio(nn.Module):
@@ -138,7 +160,7 @@ def _regression() -> tuple[Tensor, ...]:
 KINDS = (
     Kind("resnet", lambda: seeded(lambda: ResNet(8, width=8)), _images(4, 3, 16, 16)),
     Kind("plain", lambda: seeded(lambda: ResNet(8, width=8, skip=False)), _images(4, 3, 16, 16)),
-    Kind("vgg", lambda: seeded(VGG9), _images(2, 3, 32, 32)),
+    Kind("vgg", lambda: seeded(SlimVGG), _images(4, 3, 8, 8)),
     Kind("mlp", lambda: seeded(lambda: MLP(32)), _images(4, 3, 32, 32)),
     Kind("vit", lambda: seeded(lambda: ViT(32, 2, 4)), _images(4, 3, 32, 32)),
     Kind("audio", lambda: seeded(Audio), _images(4, 1, 64)),

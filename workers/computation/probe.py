@@ -30,6 +30,7 @@ _EXAMPLE_SAMPLES: Final = 2
 #: Kernels round otherwise for other batch sizes; samples that depend on each other differ by far
 #: more than this share of the outputs' size.
 _TOLERANCE: Final = 2e-3
+_AS_EXPORTED: Final = "with the sizes it was exported with"
 _CLASSIFYING: Final = frozenset({LossName.CROSS_ENTROPY, LossName.NLL})
 _FAILURES: Final = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError)
 _NODES: Final = "models/model.json#/graph_module/graph/nodes"
@@ -100,7 +101,7 @@ def _at(network: Network, point: Point) -> Infer:
         return network.at(point.parameters, point.buffers)
     except _FAILURES as error:
         _let_memory_through(error)
-        raise _failed(error, "with weights of the shapes it declares") from error
+        raise _failed(error, _AS_EXPORTED) from error
 
 
 def _example(infer: Infer, batch: list[Tensor]) -> tuple[list[Tensor], Tensor]:
@@ -113,7 +114,7 @@ def _example(infer: Infer, batch: list[Tensor]) -> tuple[list[Tensor], Tensor]:
     except _FAILURES as error:
         _let_memory_through(error)
         zeros = [t if t.is_floating_point() else torch.zeros_like(t) for t in batch]
-    outputs = _run(infer, [t[:_EXAMPLE_SAMPLES] for t in zeros], "with the sizes of its example")
+    outputs = _run(infer, [t[:_EXAMPLE_SAMPLES] for t in zeros], _AS_EXPORTED)
     return zeros, outputs
 
 
@@ -126,11 +127,11 @@ def _run(infer: Infer, batch: Sequence[Tensor], when: str) -> Tensor:
 
 
 def _failed(error: Exception, when: str) -> Problem:
-    fix = "export again with torch.export.Dim for the first dimension of every input"
-    if isinstance(error, OperatorFailed):
-        where = f"{_NODES}/{error.position}"
-        return refused("probe_failed", f"the program fails {when}: {error}; {fix}", where)
-    return refused("probe_failed", f"the network fails {when}: {error}")
+    detail = f"the program fails {when}: {error}"
+    if when != _AS_EXPORTED:
+        detail += "; export again with torch.export.Dim for the first dimension of every input"
+    where = f"{_NODES}/{error.position}" if isinstance(error, OperatorFailed) else ""
+    return refused("probe_failed", detail, where)
 
 
 def _let_memory_through(error: Exception) -> None:

@@ -152,8 +152,8 @@ class _BoundProgram:
         before = [call for call in calls if fixed.issuperset(reads(call))]
         after = [call for call in calls if not fixed.issuperset(reads(call))]
         needed = frozenset(value for call in after for value in reads(call)) & fixed
-        self._once = _Run(graph, before, steps_of(before, self._output, kept=needed))
-        self._per_batch = _Run(graph, after, steps_of(after, self._output, kept=needed))
+        self._once = _Run(graph, situation, before, steps_of(before, self._output, kept=needed))
+        self._per_batch = _Run(graph, situation, after, steps_of(after, self._output, kept=needed))
 
     def at(
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
@@ -180,12 +180,27 @@ class _BoundProgram:
 class _Run:
     """Steps one after another; a failure says which one it was."""
 
-    def __init__(self, graph: Graph, calls: list[Call], steps: tuple[Step, ...]) -> None:
+    def __init__(
+        self, graph: Graph, situation: Situation, calls: list[Call], steps: tuple[Step, ...]
+    ) -> None:
         self._graph = graph
         self._calls = calls
         self._steps = steps
+        self._default = situation.default_dtype
 
     def __call__(self, values: list[Any]) -> None:
+        before = torch.get_default_dtype()
+        if before is self._default:
+            self._run(values)
+            return
+        # What operators make of whole numbers and literals follows the computing type too.
+        torch.set_default_dtype(self._default)
+        try:
+            self._run(values)
+        finally:
+            torch.set_default_dtype(before)
+
+    def _run(self, values: list[Any]) -> None:
         step: Step | None = None
         try:
             for step in self._steps:

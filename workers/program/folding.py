@@ -196,10 +196,10 @@ def _ranks(graph: Graph, calls: Sequence[Call]) -> dict[int, int]:
         rank = ranks.get(source.value) if isinstance(source, TensorRef) else None
         if call.operator == "aten.reshape.default":
             ranks[call.outputs[0]] = len(call.positional[1])
-        elif call.operator == "aten.flatten.using_ints" and rank is not None:
+        elif call.operator == "aten.flatten.using_ints":
             start, end = (*call.positional[1:], *(0, -1)[len(call.positional) - 1 :])[:2]
             if start >= 0 and end == -1:
-                ranks[call.outputs[0]] = min(rank, start + 1)
+                ranks[call.outputs[0]] = start + 1
         elif call.operator in _RANK_KEEPING and rank is not None:
             ranks[call.outputs[0]] = rank
     return ranks

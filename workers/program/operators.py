@@ -17,7 +17,7 @@ from torch import Tensor
 
 from service.programs.graph import UNUSED, Arg, Graph, Node, TensorRef
 from service.programs.refusal import ProgramRefused
-from service.programs.schema import Schema, schema_of
+from service.programs.schema import schema_of
 from workers.program.literals import Situation
 
 _ATTENTION: Final = "aten.scaled_dot_product_attention.default"
@@ -122,7 +122,8 @@ def _call(node: Node, index: int, situation: Situation) -> Call:
     given = {name: situation.value(argument) for name, argument in node.arguments}
     if situation.differentiable:
         given.pop("memory_format", None)
-    _complete(node, schema, given, situation)
+    if schema.parameter("device") and not any(p.base == "tensor" for p in schema.parameters):
+        given["device"] = situation.device  # a tensor made of literals
     positional: list[Any] = []
     for parameter in schema.parameters:
         if parameter.keyword_only or parameter.name not in given:
@@ -153,27 +154,6 @@ def _overload(name: str) -> Callable[..., Any]:
     bound = getattr(getattr(torch.ops.aten, packet), overload)
     function: Callable[..., Any] = bound._op
     return function
-
-
-def _complete(node: Node, schema: Schema, given: dict[str, Any], situation: Situation) -> None:
-    """Says of a tensor made of literals where it is and, where the program does not, its type."""
-    if any(parameter.base == "tensor" for parameter in schema.parameters):
-        return
-    if schema.parameter("device") is not None:
-        given["device"] = situation.device
-    if given.get("dtype") is None and schema.parameter("dtype") is not None and _is_real(node):
-        given["dtype"] = situation.default_dtype
-
-
-def _is_real(node: Node) -> bool:
-    name = node.operator.split(".")[1]
-    if name in {"zeros", "ones", "eye", "linspace", "scalar_tensor"}:
-        return True
-    if name == "full":
-        return isinstance(node.argument("fill_value"), float)
-    if name == "arange":
-        return any(isinstance(argument, float) for _, argument in node.arguments)
-    return False
 
 
 # Replacements: an operator by one that computes the same and binds more widely.
