@@ -17,8 +17,8 @@ from typing import Final
 from service.programs.program import read_program
 from service.programs.refusal import ProgramRefused
 
-#: A graph file of the largest size taken needs about 1 GiB once parsed.
-MEMORY_BYTES: Final = 2 << 30
+#: A transformer's graph file of the largest size taken needs 0.4 GiB once parsed.
+MEMORY_BYTES: Final = 1 << 30
 CPU_SECONDS: Final = 30
 _OPEN_FILES: Final = 16
 _TOO_LARGE: Final = ProgramRefused(

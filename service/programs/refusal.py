@@ -35,7 +35,4 @@ class ProgramRefused(Exception):
 def _plain(text: str, most: int) -> str:
     """Text that every reader can store and show: the archive's words are in it."""
     shown = text if len(text) <= most else text[: most - 3] + "..."
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in shown
-    )
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in shown)

@@ -47,8 +47,12 @@ class Reader:
         return ProgramRefused(code, detail, self.pointer)
 
     def _wrong(self, wanted: str) -> ProgramRefused:
-        shown = repr(self.value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        if isinstance(self.value, dict | list):
+            shown = "an object" if isinstance(self.value, dict) else "a list"
+        else:
+            whole = self.value[:80] if isinstance(self.value, str) else self.value
+            shown = repr(whole)
+            shown = shown if len(shown) <= 60 else shown[:57] + "..."
         return self.refuse("bad_graph", f"expected {wanted}, found {shown}; {EXPORT_HINT}")
 
     def key(self, name: str) -> Reader:
