@@ -101,7 +101,7 @@ class Landscape:
         self,
         format: Literal["png", "svg"] = "png",
         *,
-        view: View | None = None,
+        view: View | str | None = None,
         metric: str | None = None,
         dataset: str | None = None,
         log: bool | None = None,
@@ -139,7 +139,7 @@ class Landscape:
         }
         return self._transport.call("GET", f"{self._here}/figure.{format}", query=query).content
 
-    def save_figure(self, path: str | Path, view: View | None = None, **options: Any) -> Path:
+    def save_figure(self, path: str | Path, view: View | str | None = None, **options: Any) -> Path:
         """Writes a figure, PNG or SVG by the path's suffix; options as for `figure`.
 
         Raises:
@@ -161,7 +161,7 @@ class Landscape:
             raise InputError(f"{path.name}: values are a .json or an .npz")
         return write_bytes(path, self._transport.call("GET", f"{self._here}/data{suffix}").content)
 
-    def save(self, path: str | Path, view: View | None = None) -> Path:
+    def save(self, path: str | Path, view: View | str | None = None) -> Path:
         """Writes a figure or the values, by the path's suffix: .png .svg .json .npz."""
         path = Path(path)
         if path.suffix.lower() in (".png", ".svg"):
