@@ -6,6 +6,7 @@ keys are never logged.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -71,6 +72,16 @@ class Edge:
 
         try:
             await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if status:
+                raise
+            # the server cancels what does not end in time when it goes down
+            going = Problem(
+                "unavailable",
+                "the service is restarting; send the request again",
+                headers={"Retry-After": "2"},
+            )
+            await rendered(going, scope)(scope, receive, sending)
         except Exception as error:
             if status:
                 raise  # the server cuts the connection: what was sent must not look whole

@@ -14,8 +14,9 @@ from fastapi import FastAPI
 
 from service.http.services import Services
 
-#: For requests in hand, after the held ones have been let go.
-GRACE_SECONDS: Final = 10
+#: For requests in hand, after the held ones have been let go; uploads that take longer are cut,
+#: and told to come again.
+GRACE_SECONDS: Final = 5
 
 
 class Server(uvicorn.Server):
@@ -44,3 +45,5 @@ class Server(uvicorn.Server):
         """Lets go who waits, then as uvicorn does."""
         self._changes.release()
         await super().shutdown(sockets)
+        # uvicorn would raise the signal again, and an orderly end would look like a death by it
+        self._captured_signals.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import psycopg
 import pytest
@@ -38,7 +39,8 @@ def test_text_that_is_no_json(api: Caller, text: bytes) -> None:
 
 
 def test_json_of_another_kind_than_wanted(api: Caller) -> None:
-    for body in ([], "text", 5, None, [{}]):
+    bodies: tuple[Any, ...] = ([], "text", 5, None, [{}])
+    for body in bodies:
         problem(api.http.post("/v1/models", json=body), 422, "invalid_request")
         problem(api.http.post("/v1/jobs", json=body), 422, "invalid_request")
     problem(api.http.post("/v1/models"), 422, "invalid_request")
