@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +17,10 @@ from workers.engine.direction import Direction
 from workers.engine.errors import InputInvalid
 from workers.engine.layout import ParameterLayout
 from workers.engine.network import Network, Point, is_floating, variance_buffers
+
+
+#: Elements moved at a time: 16 MiB of float64.
+_BLOCK: Final = 2 << 20
 
 
 class BufferPolicy(StrEnum):
@@ -119,18 +123,21 @@ class PlanePlacement(_Vectors):
     ) -> None:
         super().__init__(network, origin, policy, dtype, device)
         directions = [x] if y is None else [x, y]
-        self._steps = [
-            self.parameter_layout.flatten(d.parameters, dtype, device) for d in directions
-        ]
+        self._parameters = _Moves(
+            self._theta,
+            [self.parameter_layout.flatten(d.parameters, dtype, device) for d in directions],
+        )
         moved = [self._buffer_part(d) for d in directions]
-        self._state_steps = [self.buffer_layout.flatten(part, dtype, device) for part in moved]
+        self._buffers = _Moves(
+            self._state, [self.buffer_layout.flatten(part, dtype, device) for part in moved]
+        )
         self._host_state = self._host_variances(origin.buffers)
         self._host_steps = [self._host_variances(part) for part in moved]
 
     def write(self, alpha: float, beta: float, parameters: Tensor, buffers: Tensor) -> None:
-        _combine(self._theta, self._steps, (alpha, beta), parameters)
+        self._parameters.write((alpha, beta), parameters)
         if self._moves_buffers:
-            _combine(self._state, self._state_steps, (alpha, beta), buffers)
+            self._buffers.write((alpha, beta), buffers)
         else:
             buffers.copy_(self._state)
 
@@ -183,9 +190,28 @@ class SegmentPlacement(_Vectors):
         return self._never_negative(lambda: torch.lerp(start, end, alpha))
 
 
-def _combine(
-    origin: Tensor, steps: list[Tensor], coordinates: tuple[float, float], out: Tensor
-) -> None:
-    torch.add(origin, steps[0], alpha=coordinates[0], out=out)
-    if len(steps) > 1:
-        out.add_(steps[1], alpha=coordinates[1])
+class _Moves:
+    """out = θ + (αδ + βη), the sum of the moves in float64 and rounded once to the origin's type.
+
+    So it is where the moves cancel the origin that the outcome is exact: with copies of θ on both
+    axes (the published rule for one-dimensional tensors) a bias at α + β = −1 is zero and not
+    rounding noise, and every sample ties in the same way as it does there.
+    """
+
+    def __init__(self, origin: Tensor, steps: list[Tensor]) -> None:
+        self._origin = origin
+        self._steps = steps
+        # a block at a time: no second copy of the network in float64
+        self._block = torch.empty(
+            min(_BLOCK, origin.numel()), dtype=torch.float64, device=origin.device
+        )
+
+    def write(self, coordinates: tuple[float, float], out: Tensor) -> None:
+        for start in range(0, out.numel(), _BLOCK):
+            stop = min(start + _BLOCK, out.numel())
+            moved = self._block[: stop - start].copy_(self._steps[0][start:stop])
+            moved.mul_(coordinates[0])
+            if len(self._steps) > 1:
+                moved.add_(self._steps[1][start:stop], alpha=coordinates[1])
+            out[start:stop].copy_(moved)
+        out.add_(self._origin)

@@ -44,14 +44,13 @@ def agree(result: CellResult, loss: float, accuracy: float, rel: float, tied: bo
         assert got.accuracy == pytest.approx(accuracy, abs=1.001 / got.samples)
 
 
-def every_sample_ties(tag: str, a: float, b: float, loss: float) -> bool:
-    """Where copies of θ cancel it (α + β = −1) all outputs are equal but for rounding noise.
+def is_tied(tag: str, a: float, b: float) -> bool:
+    """Where copies of θ cancel it (α + β = −1) the outputs of every sample are equal.
 
-    Both directions' one-dimensional tensors are copies of θ under these tags, so the last bias and
-    the last gain are exactly zero there, the loss is log 10, and the accuracy is that of ties.
+    In float32 the cancellation is exact, as in the reference; in float64 what is left of it is
+    rounding noise of 1e-17, whose largest component no one can foretell.
     """
-    cancels = tag in ("filter_all", "none") and abs(a + b + 1) < 1e-9
-    return cancels and abs(loss - math.log(10)) < 1e-6
+    return tag in ("filter_all", "none") and abs(a + b + 1) < 1e-9
 
 
 @pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.FLOAT64])
@@ -70,13 +69,10 @@ def test_surface(folder: str, tag: str, batch_size: int, precision: Precision) -
     )
     cells = [(a, b) for b in want["y"] for a in want["x"]]
     results = iter(evaluator.evaluate(cells))
-    tied_cells = 0
     for b, losses, accuracies in zip(want["y"], want["loss"], want["accuracy"], strict=True):
         for a, loss, accuracy in zip(want["x"], losses, accuracies, strict=True):
-            tied = every_sample_ties(tag, a, b, loss)
-            tied_cells += tied
-            agree(next(results), loss, accuracy, 1e-5, tied)
-    assert tied_cells == (4 if tag in ("filter_all", "none") else 0)
+            noise = precision is Precision.FLOAT64 and is_tied(tag, a, b)
+            agree(next(results), loss, accuracy, 1e-5, tied=noise)
 
 
 @pytest.mark.parametrize("folder", ref.FOLDERS)
