@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from workers.computation.failures import judge
 from workers.engine.activations import peak_activation_bytes
 from workers.program.architectures import ArchitectureUnusable, build_architecture
 
@@ -146,3 +147,7 @@ def test_what_cannot_be_built_and_why(
         build_architecture(name, config)
     assert caught.value.code == code
     assert words in caught.value.detail
+    failure = judge(caught.value)
+    assert failure.problem["code"] == code
+    assert words in failure.problem["detail"]
+    assert not failure.retry
