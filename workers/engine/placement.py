@@ -18,7 +18,6 @@ from workers.engine.errors import InputInvalid
 from workers.engine.layout import ParameterLayout
 from workers.engine.network import Network, Point, is_floating, variance_buffers
 
-
 #: Elements moved at a time: 16 MiB of float64.
 _BLOCK: Final = 2 << 20
 

@@ -6,8 +6,6 @@ accuracy (a tie may flip).
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
