@@ -21,9 +21,13 @@ from lossatlas.demo.training import Digits, Score, initialised, load, score, tra
 
 PROJECT: Final = "demo"
 #: Deep enough that training without skips shows in the landscape, small enough for two cores.
-DEPTH: Final = 32
+DEPTH: Final = 38
 WIDTH: Final = 8
-EPOCHS: Final = 25
+EPOCHS: Final = 30
+#: The line begins at the weights of this epoch, and runs a little beyond both of its ends. Running
+#: statistics go along: those of an early network are no use to a trained one.
+EARLY: Final = 3
+LINE: Final = (-0.25, 1.25)
 SEED: Final = 0
 #: Samples of the training set that surfaces are evaluated on.
 SAMPLES: Final = 500
@@ -32,11 +36,11 @@ POINTS: Final = 25
 
 @dataclass(frozen=True)
 class Pushed:
-    """A trained network in the service: its weights before and after training."""
+    """A trained network in the service: its weights early on and at the end."""
 
     slug: str
     title: str
-    initial: lossatlas.Checkpoint
+    early: lossatlas.Checkpoint
     final: lossatlas.Checkpoint
 
 
@@ -81,11 +85,16 @@ def _demonstrate(client: lossatlas.Client, output: Path) -> list[tuple[Path, str
         )
     ]
     _say("Asking for two lines and two surfaces …")
-    lines = [client.interpolate(p.initial, p.final, [data.train, data.test]) for p in pushed]
+    lines = [
+        client.interpolate(
+            p.early, p.final, [data.train, data.test], range=LINE, buffers="interpolate"
+        )
+        for p in pushed
+    ]
     surfaces = [client.surface(p.final, [data.part], seed=1, num=POINTS) for p in pushed]
     written = []
     for network, line in zip(pushed, lines, strict=True):
-        words = f"{network.title}: from its first weights to its last"
+        words = f"{network.title}: from epoch {EARLY} to the end"
         written += _save(line, output / f"interpolation-{network.slug}", ("curve",), words)
     for network, surface in zip(pushed, surfaces, strict=True):
         words = f"{network.title}: filter-normalised surface around its last weights"
@@ -111,7 +120,7 @@ def _push_data(client: lossatlas.Client, digits: Digits) -> Data:
                 digits.train_images[:SAMPLES],
                 digits.train_classes[:SAMPLES],
                 project=PROJECT,
-                name=f"train, {SAMPLES} samples",
+                name="train subset",
                 split="train",
             ),
         )
@@ -120,14 +129,20 @@ def _push_data(client: lossatlas.Client, digits: Digits) -> Data:
 def _trained(
     client: lossatlas.Client, digits: Digits, output: Path, slug: str, title: str, *, skip: bool
 ) -> Pushed:
-    """Trains one network and pushes it, with its weights before and after."""
+    """Trains one network and pushes it, with its weights early on and at the end."""
     network = initialised(lambda: DigitsNet(DEPTH, WIDTH, skip=skip), SEED)
     with _timed(f"Exporting {title}"):
         program = lossatlas.export_model(network, digits.test_images[:1], output / f"{slug}.pt2")
         model = client.push_model(program, project=PROJECT, name=title, tags=["demo", slug])
-    initial = client.push_checkpoint(model, network, label="initial", step=0, epoch=0)
+    early: list[lossatlas.Checkpoint] = []
+
+    def told(done: int) -> None:
+        _dot()
+        if done == EARLY:
+            early.append(client.push_checkpoint(model, network, label="early", epoch=EARLY))
+
     with _timed(f"Training {title}, {EPOCHS} epochs"):
-        train(network, digits, epochs=EPOCHS, seed=SEED, told=lambda done: _dot())
+        train(network, digits, epochs=EPOCHS, seed=SEED, told=told)
     reached = score(network, digits)
     _say(
         f"  train loss {reached.train_loss:.4f}, test loss {reached.test_loss:.4f}, "
@@ -136,7 +151,7 @@ def _trained(
     final = client.push_checkpoint(
         model, network, label="final", epoch=EPOCHS, metrics=_metrics(reached)
     )
-    return Pushed(slug, title, initial, final)
+    return Pushed(slug, title, early[0], final)
 
 
 def _metrics(reached: Score) -> dict[str, float]:
