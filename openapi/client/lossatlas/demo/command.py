@@ -24,10 +24,10 @@ PROJECT: Final = "demo"
 DEPTH: Final = 38
 WIDTH: Final = 8
 EPOCHS: Final = 30
-#: The line begins at the weights of this epoch, and runs a little beyond both of its ends. Running
+#: The line begins at the weights of this epoch, and runs a little beyond the last ones. Running
 #: statistics go along: those of an early network are no use to a trained one.
 EARLY: Final = 3
-LINE: Final = (-0.25, 1.25)
+LINE: Final = (0.0, 1.25)
 SEED: Final = 0
 #: Samples of the training set that surfaces are evaluated on.
 SAMPLES: Final = 500
