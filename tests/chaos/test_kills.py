@@ -1,0 +1,190 @@
+"""SIGKILL of every kind of process in the middle of a surface: it completes, and nothing doubles.
+
+Each test hurts a running service from outside, as a machine's bad day would, and then holds the
+result's bits against those of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.chaos.victim import Victim, pid_of
+from tests.support import processes
+from tests.support.processes import kill, until
+
+
+@pytest.fixture(scope="module")
+def undisturbed(victim: Victim) -> np.ndarray[Any, Any]:
+    """The surface as it comes when nobody interferes."""
+    return victim.loss(victim.finish(victim.submit()))
+
+
+def test_a_killed_worker_costs_the_unit_in_its_hands_only(
+    victim: Victim, undisturbed: np.ndarray[Any, Any]
+) -> None:
+    job = victim.submit()
+    tile = victim.tile_in_hand(job)
+    kill(pid_of(tile))
+    done = victim.finish(job)
+    np.testing.assert_array_equal(victim.loss(done), undisturbed)
+    victim.require_once(job)
+    redone = victim.events(job, "unit_redone")
+    assert [e["data"]["unit"] for e in redone] == [tile["unit"]]
+    starts = [e["data"]["unit"] for e in victim.events(job, "unit_started")]
+    assert {u for u in starts if starts.count(u) > 1} == {tile["unit"]}
+
+
+def test_a_killed_main_process_takes_its_own_along(
+    victim: Victim, undisturbed: np.ndarray[Any, Any]
+) -> None:
+    job = victim.submit()
+    tile = victim.tile_in_hand(job)
+    pool = processes.look(pid_of(tile))
+    assert pool is not None
+    children = processes.descendants(pool.pid)
+    assert any(c.runs("workers.child") for c in children)
+    kill(pool.parent)
+    for process in (pool, *children):
+        until(f"{process} to be gone", lambda p=process: processes.look(p.pid) is None, 10.0)
+    np.testing.assert_array_equal(victim.loss(victim.finish(job)), undisturbed)
+    victim.require_once(job)
+
+
+def test_a_killed_child_is_replaced(victim: Victim, undisturbed: np.ndarray[Any, Any]) -> None:
+    job = victim.submit()
+    tile = victim.tile_in_hand(job)
+    for child in processes.descendants(pid_of(tile)):
+        if child.runs("workers.child"):
+            kill(child.pid)
+    np.testing.assert_array_equal(victim.loss(victim.finish(job)), undisturbed)
+    victim.require_once(job)
+
+
+def test_a_worker_that_was_only_asleep_is_fenced_out(
+    victim: Victim, undisturbed: np.ndarray[Any, Any]
+) -> None:
+    """Stopped for longer than its lease and woken: its report comes too late and is refused."""
+    job = victim.submit()
+    tile = victim.tile_in_hand(job)
+    sleeper = pid_of(tile)
+    kill(sleeper, signal.SIGSTOP)
+    try:
+        until(
+            "the lease to run out",
+            lambda: tile["unit"] in [e["data"]["unit"] for e in victim.events(job, "unit_redone")],
+            30.0,
+        )
+    finally:
+        kill(sleeper, signal.SIGCONT)
+    np.testing.assert_array_equal(victim.loss(victim.finish(job)), undisturbed)
+    victim.require_once(job)
+
+
+def test_a_unit_that_kills_its_worker_three_times_is_poison(victim: Victim) -> None:
+    job = victim.submit()
+    first = victim.tile_in_hand(job)["unit"]
+    for attempt in (1, 2, 3):
+
+        def held(attempt: int = attempt) -> dict[str, Any] | None:
+            mine = [
+                e["data"]
+                for e in victim.events(job, "unit_started")
+                if e["data"]["unit"] == first and e["data"]["attempt"] == attempt
+            ]
+            return mine[-1] if mine else None
+
+        kill(pid_of(until(f"attempt {attempt}", held)))
+        until(
+            "the death to be noticed",
+            lambda attempt=attempt: (
+                victim.api.get(f"/v1/jobs/{job}").json()["state"] == "failed"
+                or len([e for e in victim.events(job, "unit_redone") if e["data"]["unit"] == first])
+                >= attempt
+            ),
+        )
+    failed = victim.finish(job)
+    assert failed["state"] == "failed"
+    assert failed["error"]["code"] == "poison"
+    assert "3 times" in failed["error"]["detail"]
+    # and it starves nobody
+    assert victim.finish(victim.submit(num=5))["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("postgres", "-D"), ("weed",), ("valkey-server",), ("service.main", "relay")],
+    ids=["database", "store", "broker", "relay"],
+)
+def test_a_killed_server_comes_back_and_nothing_is_lost(
+    victim: Victim, undisturbed: np.ndarray[Any, Any], words: tuple[str, ...]
+) -> None:
+    job = victim.submit()
+    victim.tile_in_hand(job)
+    found = victim.family(*words)
+    assert found, f"no process runs {words}"
+    # the one that started the others
+    pids = {p.pid for p in found}
+    kill(next(p.pid for p in found if p.parent not in pids))
+    np.testing.assert_array_equal(victim.loss(victim.finish(job)), undisturbed)
+    victim.require_once(job)
+    until("the service to be ready", victim.reachable)
+
+
+def test_the_api_comes_back_and_kept_what_it_accepted(victim: Victim) -> None:
+    job = victim.submit(num=9)
+    (api,) = victim.family("service.main", "api")
+    kill(api.pid)
+    until("the API to serve again", victim.reachable)
+    assert victim.finish(job)["state"] == "succeeded"
+
+
+def test_a_broker_that_is_away_refuses_nobody(victim: Victim) -> None:
+    found = victim.family("valkey-server")
+    kill(found[0].pid, signal.SIGSTOP)
+    try:
+        job = victim.submit(num=5)
+    finally:
+        kill(found[0].pid, signal.SIGCONT)
+    assert victim.finish(job)["state"] == "succeeded"
+
+
+def test_cancel_takes_effect_inside_a_computation(victim: Victim) -> None:
+    job = victim.submit()
+    worker = pid_of(victim.tile_in_hand(job))
+    computing = [c for c in processes.descendants(worker) if c.runs("workers.child")]
+    begun = time.monotonic()
+    answer = victim.api.post(f"/v1/jobs/{job}/cancel")
+    assert answer.json()["state"] == "cancelled", answer.text
+    # one of them is a warm spare and stays
+    until(
+        "the computing child to be gone",
+        lambda: any(processes.look(c.pid) is None for c in computing),
+        10.0,
+    )
+    assert time.monotonic() - begun < 10.0
+    # and a retry finds what was finished
+    before = {e["data"]["unit"] for e in victim.events(job, "unit_done")}
+    victim.api.post(f"/v1/jobs/{job}/retry")
+    assert victim.finish(job)["state"] == "succeeded"
+    done = [e["data"]["unit"] for e in victim.events(job, "unit_done")]
+    assert before <= set(done)
+    assert len(done) == len(set(done))
+
+
+def test_a_worker_told_to_stop_loses_nothing(
+    victim: Victim, undisturbed: np.ndarray[Any, Any]
+) -> None:
+    """SIGTERM: the unit in hand is finished or given back, and no death is counted."""
+    job = victim.submit()
+    pool = processes.look(pid_of(victim.tile_in_hand(job)))
+    assert pool is not None
+    kill(pool.parent, signal.SIGTERM)
+    until("the worker to be gone", lambda: processes.look(pool.parent) is None, 60.0)
+    np.testing.assert_array_equal(victim.loss(victim.finish(job)), undisturbed)
+    victim.require_once(job)
+    assert victim.events(job, "unit_redone") == []
