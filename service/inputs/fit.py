@@ -96,6 +96,19 @@ def misfits(
     return found
 
 
+def untied(given: Mapping[str, TensorShape], tied: Mapping[str, str]) -> dict[str, TensorShape]:
+    """The same tensors under the names that the program keeps.
+
+    Args:
+        tied: other names of tied tensors, with the name kept.
+    """
+    found = {name: tensor for name, tensor in given.items() if name not in tied}
+    for other, name in tied.items():
+        if other in given:
+            found.setdefault(name, given[other])
+    return found
+
+
 def common_prefix(wanted: Mapping[str, TensorShape], given: Mapping[str, TensorShape]) -> str:
     """What stands before every name of `given` and would make them fit, such as `module.`.
 

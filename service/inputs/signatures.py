@@ -21,12 +21,14 @@ class Sockets:
         parameters, buffers: by name, in the program's order.
         inputs: in call order, without the targets where the program takes them.
         output: None until its shape is known.
+        tied: other names of tied tensors, with the name under which they are kept.
     """
 
     parameters: Mapping[str, TensorShape]
     buffers: Mapping[str, TensorShape]
     inputs: tuple[Port, ...]
     output: Port | None
+    tied: Mapping[str, str]
 
     @property
     def tensors(self) -> dict[str, TensorShape]:
@@ -62,6 +64,7 @@ def sockets_of(model: ModelRecord) -> Sockets:
         buffers=_tensors(body["buffers"]),
         inputs=ports[:-1] if takes_targets else ports,
         output=_port(output, output["shape"]) if output.get("shape") else None,
+        tied={item["name"]: item["as"] for item in body.get("tied", ())},
     )
 
 

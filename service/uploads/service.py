@@ -26,10 +26,11 @@ log = logging.getLogger(__name__)
 MOST_PARTS: Final = 10_000
 #: Nobody sends for longer than that.
 ABANDONED_AFTER: Final = timedelta(days=2)
+_SWEPT_AT_ONCE: Final = 5
 
 
 def begin(services: Services, caller: Caller, digest: str, size: int) -> UploadRecord:
-    """Begins an upload.
+    """Begins an upload; on the way, clears a few away that nobody came back to.
 
     Raises:
         Problem: `body_too_large` above the service's limit.
@@ -41,6 +42,7 @@ def begin(services: Services, caller: Caller, digest: str, size: int) -> UploadR
             f"an object may have {settings.max_object_bytes} bytes here",
             pointer="/size",
         )
+    _sweep(services)
     identity = new_id("upl")
     s3_upload_id = services.store.begin_upload(upload_key(identity))
     try:
@@ -107,18 +109,29 @@ def abort(services: Services, caller: Caller, identity: str) -> UploadRecord:
     return ended
 
 
-def clean_up(
-    database: Database, store: ObjectStore, older_than: timedelta = ABANDONED_AFTER
-) -> int:
-    """Gives up what was begun so long ago and never completed; how many uploads.
+def _sweep(services: Services) -> None:
+    """No caller's upload fails for the sake of other callers' leftovers."""
+    try:
+        clean_up(services.database, services.store, limit=_SWEPT_AT_ONCE)
+    except Problem as problem:
+        log.warning("abandoned uploads were not swept: %s", problem.detail)
 
-    For a process that runs all the time. Safe to repeat and to run in several.
+
+def clean_up(
+    database: Database,
+    store: ObjectStore,
+    older_than: timedelta = ABANDONED_AFTER,
+    limit: int = 100,
+) -> int:
+    """Gives up what was begun so long ago and never completed, oldest first; how many uploads.
+
+    Safe to repeat and to run in several processes.
 
     Raises:
         Problem: `unavailable`; what was not reached is there the next time.
     """
     with database.transaction() as session:
-        abandoned = uploads.abandoned(session, older_than)
+        abandoned = uploads.abandoned(session, older_than, limit)
     cleaned = 0
     for upload in abandoned:
         # the parts first: a row that is still open is looked at again

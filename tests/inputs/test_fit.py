@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from service.inputs.fit import NAMED_MISFITS, Misfit, TensorShape, common_prefix, misfits, refuse
+from service.inputs.fit import (
+    NAMED_MISFITS,
+    Misfit,
+    TensorShape,
+    common_prefix,
+    misfits,
+    refuse,
+    untied,
+)
 
 PROGRAM = {
     "conv.weight": TensorShape("float32", (6, 1, 3, 3)),
@@ -55,6 +63,15 @@ def test_a_prefix_before_every_name_is_recognised() -> None:
     assert common_prefix(PROGRAM, wrapped) == "module."
     assert common_prefix(PROGRAM, PROGRAM) == ""
     assert common_prefix(PROGRAM, {"module.fc.bias": PROGRAM["fc.bias"]}) == ""
+
+
+def test_tied_tensors_go_by_any_of_their_names() -> None:
+    weight = TensorShape("float32", (10, 4))
+    tied = {"head.weight": "embedding.weight"}
+    for names in (["head.weight"], ["embedding.weight"], ["head.weight", "embedding.weight"]):
+        given = untied(dict.fromkeys(names, weight), tied)
+        assert given == {"embedding.weight": weight}
+    assert untied({"other": weight}, tied) == {"other": weight}
 
 
 def test_a_problem_names_fifty_and_counts_the_rest() -> None:

@@ -85,9 +85,13 @@ def split_point(network: Network, tensors: Mapping[str, Tensor]) -> Point:
 
     A missing `num_batches_tracked` counts as 0: it plays no part in evaluation mode.
 
+    A tied tensor may come under any of its names, or under several if they agree.
+
     Raises:
-        ParametersInvalid: a tensor is missing, unknown, or has another shape than the network's.
+        ParametersInvalid: a tensor is missing, unknown, or has another shape than the network's;
+            or tied tensors differ.
     """
+    tensors = _untied(network, tensors)
     unknown = [n for n in tensors if n not in network.parameters and n not in network.buffers]
     if unknown:
         raise ParametersInvalid(f"the network has no tensor named {_some(unknown)}")
@@ -98,6 +102,20 @@ def split_point(network: Network, tensors: Mapping[str, Tensor]) -> Point:
     return check_point(
         network, Point({n: t for n, t in tensors.items() if n in network.parameters}, buffers)
     )
+
+
+def _untied(network: Network, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The tensors under the names that the network keeps (its attribute `tied`, if it has one)."""
+    tied: Mapping[str, str] = getattr(network, "tied", {})
+    found = {name: tensor for name, tensor in tensors.items() if name not in tied}
+    for other, name in tied.items():
+        if other in tensors and not torch.equal(
+            found.setdefault(name, tensors[other]), tensors[other]
+        ):
+            raise ParametersInvalid(
+                f"{other!r} and {name!r} are one tensor in the program and differ in the weights"
+            )
+    return found
 
 
 def variance_buffers(network: Network) -> frozenset[str]:

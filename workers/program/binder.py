@@ -39,6 +39,7 @@ class BoundNetwork:
         parameters, buffers: tensors by name, in the program's order.
         normalisation_parameters, transposed_parameters: see `workers.engine.network.Network`.
         variance_buffers: running variances, by where they enter batch norms.
+        tied: other names of tied tensors, with the name kept.
         input_names, input_dtypes: in call order; types as exported.
     """
 
@@ -67,6 +68,7 @@ class BoundNetwork:
             name for name, spec in self.parameters.items() if spec.transposed
         )
         self.variance_buffers = _variances(graph)
+        self.tied: Mapping[str, str] = dict(graph.tied)
         self.input_names = tuple(spec.name for spec in graph.inputs)
         self.input_dtypes = tuple(spec.dtype for spec in graph.inputs)
         self._anchor = next(

@@ -6,7 +6,7 @@ from service.domain.problems import Problem
 from service.http.services import Services
 from service.inputs import lookup
 from service.inputs.files import all_finite, open_tensors
-from service.inputs.fit import Misfit, TensorFile, common_prefix, misfits, refuse
+from service.inputs.fit import Misfit, TensorFile, common_prefix, misfits, refuse, untied
 from service.inputs.lookup import Caller
 from service.inputs.signatures import Sockets, sockets_of
 from service.ledger import checkpoints
@@ -49,10 +49,11 @@ def register(
 
 
 def _require_fit(sockets: Sockets, file: TensorFile) -> None:
-    found = misfits(sockets.tensors, file.declared)
+    given = untied(file.declared, sockets.tied)
+    found = misfits(sockets.tensors, given)
     if not found:
         return
-    prefix = common_prefix(sockets.tensors, file.declared)
+    prefix = common_prefix(sockets.tensors, given)
     if prefix:
         fix = f"Every name fits without {prefix!r} in front: save the inner module's weights."
     elif not set(file.declared) & set(sockets.tensors):
