@@ -279,6 +279,8 @@ class _Builder:
     def _shared(self, node: Reader, schema: Schema) -> list[Cell]:
         """The cells whose memory the results may share."""
         everything = schema.name in _QUIETLY_SHARING
+        if schema.name.split(".")[1] in {"to", "type_as"} and self._changes_type(node):
+            return []
         cells = []
         for item in node.key("inputs").items(limits.MAX_ARGUMENTS):
             parameter = schema.parameter(item.key("name").text())
@@ -288,6 +290,18 @@ class _Builder:
                     if isinstance(entry, Cell):
                         cells.append(entry)
         return cells
+
+    def _changes_type(self, node: Reader) -> bool:
+        """Whether a conversion has a result of another type: then it is a copy for certain."""
+        sources = [
+            name
+            for item in node.key("inputs").items(limits.MAX_ARGUMENTS)
+            if item.key("name").text() == "self"
+            for name in _tensor_names(item.key("arg"))
+        ]
+        results = [name for kind, name, _ in _output_names(node) if kind == "tensor"]
+        types = {self._declared.key(n).key("dtype").integer() for n in (*sources, *results)}
+        return len(types) > 1
 
     def _cell_of(self, node: Reader, parameter: str) -> Cell:
         for item in node.key("inputs").items(limits.MAX_ARGUMENTS):

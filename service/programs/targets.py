@@ -120,6 +120,12 @@ def refusal_of(target: str) -> tuple[str, str]:
     if namespace == "higher_order":
         if "triton" in name or "call_torchbind" in name:
             return "custom_objects", f"{shown} calls code that the archive names; it is never run"
+        if name.startswith("wrap_with_"):
+            return (
+                "control_flow",
+                f"{shown} comes from torch.no_grad() or torch.autocast() inside forward; take it "
+                "out, and use detach() where no gradient shall pass",
+            )
         return (
             "control_flow",
             f"{shown} is control flow or a checkpointed region; write the module without it",

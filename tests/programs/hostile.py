@@ -630,6 +630,14 @@ _operator(
     ("output_size", {"as_none": True}),
     ("scale_factors", {"as_floats": [1e9, 1e9]}),
 )
+_operator("conversion_of_nothing", "bad_graph", "torch.ops.aten.to.dtype")
+_operator(
+    "conversion_of_text",
+    "bad_graph",
+    "torch.ops.aten.to.dtype",
+    ("self", {"as_string": "x"}),
+    ("dtype", {"as_scalar_type": 7}),
+)
 _operator("argument_missing", "bad_argument", "torch.ops.aten.mm.default", _X)
 _operator("argument_unknown", "bad_argument", "torch.ops.aten.relu.default", _X, ("out", _X[1]))
 _operator("argument_twice", "bad_argument", "torch.ops.aten.relu.default", _X, _X)

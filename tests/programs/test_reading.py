@@ -158,6 +158,12 @@ def _base_overwritten(h: Tensor, x: Tensor) -> Tensor:
     return part.flatten(1) + h
 
 
+def _without_gradient(h: Tensor, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        scale = x.sum(1, keepdim=True)
+    return h * scale
+
+
 def _conditional(h: Tensor, x: Tensor) -> Tensor:
     return torch.cond(x.sum() > 0, torch.sin, torch.cos, (h,))  # type: ignore[no-any-return]
 
@@ -173,8 +179,9 @@ def _conditional(h: Tensor, x: Tensor) -> Tensor:
         (lambda h, x: h.as_strided((2, 2), (1, 1)), "forbidden_operator"),
         (lambda h, x: x.add_(1) + h, "input_mutated"),
         (_conditional, "control_flow"),
+        (_without_gradient, "control_flow"),
     ],
-    ids=["slice", "base", "rand", "empty", "dropout", "as_strided", "input", "cond"],
+    ids=["slice", "base", "rand", "empty", "dropout", "as_strided", "input", "cond", "no_grad"],
 )
 def test_refuses_what_torch_exports(function: object, code: str, tmp_path: Path) -> None:
     refusal = _refusal(_Function(function).eval(), (torch.randn(3, 4),), tmp_path / "p.pt2")
@@ -215,6 +222,24 @@ def test_keeps_the_type_of_what_is_written_in_place(tmp_path: Path) -> None:
     with read_program(path) as program, torch.no_grad():
         got = interpreter.run(program.graph, interpreter.stored(program), (x,))
     assert got.dtype == torch.float32
+    assert torch.equal(got, module(x))
+
+
+def test_a_conversion_to_another_type_is_a_copy(tmp_path: Path) -> None:
+    """A mask made of booleans may be written in place while the booleans are still used."""
+
+    def function(h: Tensor, x: Tensor) -> Tensor:
+        keep = h > 0
+        mask = keep.to(torch.float32)
+        mask *= 3.0
+        return torch.where(keep, h, mask + 1)
+
+    module = _Function(function).eval()
+    path = tmp_path / "p.pt2"
+    export(module, (torch.randn(3, 4),), path)
+    x = torch.randn(5, 4)
+    with read_program(path) as program, torch.no_grad():
+        got = interpreter.run(program.graph, interpreter.stored(program), (x,))
     assert torch.equal(got, module(x))
 
 
