@@ -38,7 +38,7 @@ _PASSED_ON: Final = (
 
 #: glibc gives large blocks back to the system at every free by default, and every activation is
 #: then page-faulted in again: a third of the time of a small network on a CPU.
-_ALLOCATOR: Final = {
+ALLOCATOR: Final = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
@@ -111,7 +111,7 @@ def environment(limits: Limits, outer: Mapping[str, str]) -> dict[str, str]:
         "OMP_DYNAMIC": "FALSE",
         "MKL_DYNAMIC": "FALSE",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        **_ALLOCATOR,
+        **ALLOCATOR,
         **{name: outer[name] for name in _PASSED_ON if name in outer},
     }
 
