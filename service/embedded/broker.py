@@ -75,6 +75,9 @@ class Broker:
         except OSError:
             return False
 
+    def clear(self) -> None:
+        """It leaves nothing."""
+
     def _configuration(self) -> str:
         return "\n".join(
             [

@@ -116,6 +116,10 @@ class Postgres:
             return False
         return True
 
+    def clear(self) -> None:
+        if self._sockets.parent != self._folder and self._sockets.is_dir():
+            shutil.rmtree(self._sockets)
+
     def create_database(self, name: str) -> None:
         """Creates the database unless there is one of this name. Raises psycopg.Error."""
         create_database(self.url("postgres"), name)

@@ -1,6 +1,8 @@
 """The S3 server of the embedded stack: SeaweedFS on loopback, with credentials of its own.
 
 Owns the server's ports, configuration and limits. Buckets are made by `service.store`.
+Killed, the server loses nothing; at a power cut it may lose what the system had not yet written
+to the disk, which a reader finds out by the digest.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ _VOLUMES: Final = 100_000
 _FREE_SPACE: Final = "256MiB"
 
 _PROBE_SECONDS: Final = 2.0
+
+#: Where the server puts the sockets that no option moves.
+_UNCHOSEN: Final = Path("/tmp")  # noqa: S108 (files of our own are removed, none is made)
 
 #: A bucket begins with two volumes instead of seven: the first put waits for them.
 _MASTER_TOML: Final = "[master.volume_growth]\ncopy_1 = 2\n"
@@ -74,7 +79,7 @@ class S3:
         held = self._choose_ports() if not self._ports else []
         for one in held:
             one.release()
-        self._remove_sockets()
+        self.clear()
         self.child = Child(
             Program(
                 name=self.name,
@@ -114,6 +119,13 @@ class S3:
         status = _get(self._port("master"), "/dir/status")
         return status is not None and '"DataNodes"' in status
 
+    def clear(self) -> None:
+        """Its sockets: killed, it leaves them, some in a place that cannot be chosen."""
+        for name in ("filer", "s3"):
+            (self._folder / self._socket(name)).unlink(missing_ok=True)
+        for name, port in zip(_LISTENERS, self._ports[len(_LISTENERS) :], strict=False):
+            _UNCHOSEN.joinpath(f"seaweedfs-{name}-grpc-{port}.sock").unlink(missing_ok=True)
+
     def _port(self, listener: str) -> int:
         return self._ports[_LISTENERS.index(listener)]
 
@@ -138,10 +150,6 @@ class S3:
     def _socket(self, name: str) -> Path:
         # relative to the server's folder, for a path may be too long for a socket
         return Path(f"{name}.sock")
-
-    def _remove_sockets(self) -> None:
-        for name in ("filer", "s3"):
-            (self._folder / self._socket(name)).unlink(missing_ok=True)
 
     def _write_configuration(self) -> Path:
         files.write_private(self._folder / "master.toml", _MASTER_TOML)

@@ -43,6 +43,9 @@ class Server(Protocol):
     def ready(self) -> bool:
         """Whether it serves. Raises ProcessFailed when it has ended instead."""
 
+    def clear(self) -> None:
+        """Removes what the ended process left outside its folder."""
+
     def environment(self) -> Mapping[str, str]:
         """The variables by which our programs find it, once it is started."""
 

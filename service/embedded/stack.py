@@ -67,7 +67,7 @@ class Stack:
     signals: Signals
     say: Say
     environment: dict[str, str | None] = field(default_factory=dict)
-    servers: list[Tended] = field(default_factory=list)
+    servers: list[tuple[Server, Tended]] = field(default_factory=list)
     programs: list[Tended] = field(default_factory=list)
 
     @property
@@ -100,16 +100,18 @@ class Stack:
 
     def tend(self) -> None:
         """Keeps everything running. Ends by Stopped."""
-        tend([*self.servers, *self.programs], self.signals.pause)
+        tend([*(tended for _, tended in self.servers), *self.programs], self.signals.pause)
 
     def stop(self) -> None:
         """Stops what runs, those first that need the others. Never raises, takes below 10 s."""
         endpoint.remove(self.wishes.folder)
         killed = stop([one.child for one in self.programs], _PROGRAMS_SECONDS, self.signals.rest)
-        for server, seconds in ((Broker, 1.0), (S3, _S3_SECONDS), (Postgres, _POSTGRES_SECONDS)):
-            children = [one.child for one in self.servers if one.name == server.name]
-            named = stop(children, seconds, self.signals.rest)
-            killed += named if server is not S3 else []
+        for kind, seconds in ((Broker, 1.0), (S3, _S3_SECONDS), (Postgres, _POSTGRES_SECONDS)):
+            for server, tended in self.servers:
+                if isinstance(server, kind):
+                    named = stop([tended.child], seconds, self.signals.rest)
+                    killed += named if kind is not S3 else []
+                    server.clear()
         for name in killed:
             log.warning("%s did not stop in time and was killed", name)
 
@@ -127,8 +129,9 @@ class Stack:
         for name in sorted(given):
             self.say(f"{name} is given: that server is used")
         for server in wanted:
-            self.servers.append(Tended(server.name, server.start, server.start()))
-        waiting = list(reversed(wanted))
+            self.servers.append((server, Tended(server.name, server.start, server.start())))
+        # the slowest last: a database is created while it still starts
+        waiting = [*wanted[1:], *wanted[:1]]
 
         def all_ready() -> bool:
             for server in [one for one in waiting if one.ready()]:
@@ -145,9 +148,9 @@ class Stack:
 
     def _take(self, server: Server) -> None:
         """A server is ready."""
-        child = next(one.child for one in self.servers if one.name == server.name)
         self.environment |= server.environment()
-        self.say(f"{server.name:<10} {server.where}, ready in {child.seconds:.1f} s")
+        seconds = server.child.seconds if server.child else 0.0
+        self.say(f"{server.name:<10} {server.where}, ready in {seconds:.1f} s")
         if isinstance(server, Postgres):
             server.create_database("lossatlas")
 

@@ -192,8 +192,6 @@ def test_killed_it_leaves_nobody_and_the_next_one_goes_on(running: Live, tmp_pat
         assert len(everyone) > 7
         second.kill()
         machine.until("their end", lambda: not [p for p in everyone if machine.alive(p)], 10.0)
-        # what it wrote when it served is removed before the next one starts anything
-        (running.folder / "endpoint.json").unlink()
         again = third.start()
         assert again.key == api.key
         assert again.get(f"/v1/objects/{digest}").content == DATA

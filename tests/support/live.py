@@ -92,6 +92,9 @@ class Live:
 
     def start(self) -> Api:
         """Returns when the endpoint file says that the service serves."""
+        endpoint = self.folder / "endpoint.json"
+        # one that was killed has left it
+        endpoint.unlink(missing_ok=True)
         log = self.log.open("ab")
         self.process = subprocess.Popen(
             [
@@ -108,7 +111,6 @@ class Live:
             stderr=subprocess.STDOUT,
             env=self.env,
         )
-        endpoint = self.folder / "endpoint.json"
         deadline = time.monotonic() + START_SECONDS
         while not endpoint.exists():
             if self.process.poll() is not None:

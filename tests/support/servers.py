@@ -96,6 +96,8 @@ def running(folder: Path) -> Iterator[Servers]:
     finally:
         children = [s.child for s in servers.started.values() if s.child is not None]
         processes.stop(children, STOP_SECONDS)
+        for server in servers.started.values():
+            server.clear()
 
 
 @contextmanager
