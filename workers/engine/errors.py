@@ -53,6 +53,16 @@ class PrecisionUnavailable(InputInvalid):
     code = "not_supported"
 
 
+class CurvatureUnsupported(InputInvalid):
+    """The program holds an operator without the derivatives that curvature needs."""
+
+    code = "not_supported"
+
+
+class CurvatureNotFinite(EngineError, ArithmeticError):
+    """A derivative holds NaN or infinities: there is no curvature to speak of at this point."""
+
+
 class MemoryExceeded(EngineError):
     """The device's memory did not suffice. `batch_size` is the one that failed."""
 

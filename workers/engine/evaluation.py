@@ -110,9 +110,17 @@ class DatasetEvaluation:
 
 
 def prepare_datasets(
-    setting: Setting, origin: Point, datasets: Sequence[Dataset]
+    setting: Setting,
+    origin: Point,
+    datasets: Sequence[Dataset],
+    *,
+    differentiable: bool = False,
 ) -> tuple[DatasetEvaluation, ...]:
     """Every data set checked against the network's outputs at `origin` and moved to the device.
+
+    Args:
+        differentiable: keeps ordinary tensors, which derivatives can be taken through; those of
+            inference mode are the default.
 
     Raises:
         PrecisionUnavailable: the device or the program cannot compute in this precision.
@@ -122,7 +130,8 @@ def prepare_datasets(
     require_available(setting.precision, setting.device)
     with (
         memory_guard(setting.batch_size),
-        torch.inference_mode(),
+        torch.no_grad(),
+        torch.inference_mode(not differentiable),
         arithmetic(setting.precision),
     ):
         return tuple(
