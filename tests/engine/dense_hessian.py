@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.autograd.functional import hessian
 from torch.func import functional_call
@@ -19,6 +20,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from tests.engine.cases import BY_NAME, Case
 from tests.support.module_network import ModuleNetwork, point_of, seeded
+from tests.support.reference import ROOT
 from workers.engine.datasets import Dataset
 from workers.engine.evaluation import Setting
 from workers.engine.losses import Loss
@@ -143,3 +145,19 @@ def objective(
     """The engine's objective of a case; 8 does not divide any of the cases' sample counts."""
     setting = Setting(case.network, case.loss, batch_size, precision)
     return Objective(setting, case.origin, case.dataset, exclude=exclude)
+
+
+def digits() -> tuple[Objective, Point]:
+    """The trained reference network of tests/data/reference/digits_mlp, and its final weights."""
+    root = ROOT / "digits_mlp"
+    weights = load_file(sorted(root.glob("checkpoint_*.safetensors"))[-1])
+    data = load_file(root / "data.safetensors")
+    module = nn.Sequential(nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 10))
+    # The file's names are its program's; the shapes are all different.
+    by_shape = {tuple(t.shape): t for t in weights.values()}
+    assert len(by_shape) == 4
+    point = Point({n: by_shape[tuple(p.shape)] for n, p in module.named_parameters()}, {})
+    dataset = Dataset("digits", (data["inputs"].flatten(1),), data["targets"])
+    loss = Loss.named("cross_entropy")
+    setting = Setting(ModuleNetwork(module), loss, 512, Precision.FLOAT64)
+    return Objective(setting, point, dataset), point
