@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.domain.jobs import JOB_SPEC, InterpolationJob, SurfaceJob
+from service.domain.jobs import JOB_SPEC, AnyJob
 from service.domain.results import unique_names
 from service.domain.units import JobPlan, UnitKind
 from service.ledger.records import (
@@ -58,7 +58,7 @@ class Assignment:
         return self.claimed.inputs.directions
 
     @property
-    def spec(self) -> InterpolationJob | SurfaceJob:
+    def spec(self) -> AnyJob:
         """Raises ValidationError for an ingest, which has none."""
         return JOB_SPEC.validate_python(self.job.spec)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.domain.digests import Digest
-from service.domain.ids import CheckpointId, DirectionId
+from service.domain.ids import CheckpointId, DatasetId, DirectionId
 
 
 class Normalisation(StrEnum):
@@ -90,8 +90,72 @@ class UploadedDirection(_Spec):
     ignore: frozenset[Ignored] = Field(default=frozenset(), description=_IGNORE_HELP)
 
 
+class GradientDirection(_Spec):
+    """∇L at the origin, uphill, over one data set; not normalised unless asked."""
+
+    kind: Literal["gradient"] = "gradient"
+    dataset: DatasetId | None = Field(
+        default=None, description="Left out, the job's first data set; recorded either way."
+    )
+    normalize: Normalisation = Normalisation.NONE
+    ignore: frozenset[Ignored] = Field(default=frozenset(), description=_IGNORE_HELP)
+
+
+class EigenvectorDirection(_Spec):
+    """An eigenvector of the Hessian at the origin: of its most positive or most negative
+    eigenvalue. Of unit length unless normalised; its largest component is positive.
+    """
+
+    kind: Literal["eigenvector"] = "eigenvector"
+    which: Literal["largest", "smallest"] = "largest"
+    dataset: DatasetId | None = Field(
+        default=None, description="Left out, the job's first data set; recorded either way."
+    )
+    exclude: frozenset[Ignored] = Field(
+        default=frozenset(), description="Parameters that the Hessian is not taken over."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Of Lanczos's start vector.")
+    tolerance: float = Field(
+        default=1e-4, gt=0, le=1e-1, description="Residual, relative to the largest eigenvalue."
+    )
+    normalize: Normalisation = Normalisation.NONE
+    ignore: frozenset[Ignored] = Field(default=frozenset(), description=_IGNORE_HELP)
+
+
+class PcaDirection(_Spec):
+    """A principal component of a trajectory, of unit length, its largest component positive.
+
+    Made by trajectory jobs; saved ones serve other jobs by their id.
+    """
+
+    kind: Literal["pca"] = "pca"
+    checkpoints: tuple[CheckpointId, ...] = Field(min_length=3, max_length=10_000)
+    component: Literal[1, 2] = 1
+    center: Literal["final", "mean"] = "final"
+    exclude: frozenset[Ignored] = Field(
+        default=frozenset(), description="Parameters that the path is not looked at in."
+    )
+    normalize: Normalisation = Normalisation.NONE
+    ignore: frozenset[Ignored] = Field(default=frozenset(), description=_IGNORE_HELP)
+
+
+AnyDirection = (
+    RandomDirection
+    | BetweenDirection
+    | UploadedDirection
+    | GradientDirection
+    | EigenvectorDirection
+    | PcaDirection
+)
+
+#: What a caller may ask for inline or save.
 DirectionSpec = Annotated[
-    RandomDirection | BetweenDirection | UploadedDirection, Field(discriminator="kind")
+    RandomDirection
+    | BetweenDirection
+    | UploadedDirection
+    | GradientDirection
+    | EigenvectorDirection,
+    Field(discriminator="kind"),
 ]
 
 #: In a job: a saved direction by id, or one given inline (and recorded all the same).

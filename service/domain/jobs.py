@@ -9,11 +9,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, model_validator
 
-from service.domain.directions import PlaneDirections
+from service.domain.directions import DirectionChoice, Ignored, PlaneDirections
 from service.domain.grids import Axis, Grid
-from service.domain.ids import CheckpointId, DatasetId, Tag
+from service.domain.ids import CheckpointId, DatasetId, DisplayName, ModelId, Tag
 
 
 class Precision(StrEnum):
@@ -92,15 +92,151 @@ class SurfaceJob(_Job):
     sampling: ExactSampling = ExactSampling()
 
 
-JobSpec = Annotated[InterpolationJob | SurfaceJob, Field(discriminator="kind")]
-JOB_SPEC: TypeAdapter[InterpolationJob | SurfaceJob] = TypeAdapter(JobSpec)
+class TrajectoryRun(BaseModel):
+    """The checkpoints of one training run, in order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelId
+    checkpoints: Literal["all"] | tuple[CheckpointId, ...] = Field(
+        default="all", description="In order; `all` is every checkpoint that the model has now."
+    )
+    label: DisplayName | None = Field(default=None, description="Left out, the model's name.")
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if self.checkpoints != "all" and len(set(self.checkpoints)) != len(self.checkpoints):
+            raise ValueError("checkpoints: the same checkpoint is named twice")
+        return self
+
+
+class PathSurface(BaseModel):
+    """The surface under a path: its extent plus `margin` of its length on every side."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num: int = Field(default=51, ge=2, le=10_001, description="Points along each axis.")
+    margin: FiniteFloat = Field(default=0.3, ge=0, le=10)
+
+
+class TrajectoryJob(_Job):
+    """The path of training on the plane that shows the most of it (Li et al. 2018, §7)."""
+
+    kind: Literal["trajectory"]
+    model: ModelId
+    checkpoints: Literal["all"] | tuple[CheckpointId, ...] = "all"
+    runs: tuple[TrajectoryRun, ...] = Field(
+        default=(),
+        max_length=15,
+        description="Further runs of networks with the same tensors, on the same plane.",
+    )
+    center: Literal["final", "mean"] = Field(
+        default="final",
+        description="`final`: θ_i − θ_n as they are (the paper). `mean`: the mean subtracted too "
+        "(the published code).",
+    )
+    exclude: frozenset[Ignored] = Field(
+        default=frozenset(), description="Parameters that the path is not looked at in."
+    )
+    surface: PathSurface = PathSurface()
+    true_loss: bool = Field(
+        default=True, description="Evaluate every checkpoint itself too, beside its place."
+    )
+    random_planes: int = Field(
+        default=8, ge=0, le=64, description="Random planes to compare the share of variation with."
+    )
+
+    @model_validator(mode="after")
+    def _path(self) -> Self:
+        TrajectoryRun(model=self.model, checkpoints=self.checkpoints)
+        return self
+
+
+class TraceEstimate(BaseModel):
+    """tr H from `samples` Hessian-vector products."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["deflated", "hutchinson", "hutch++", "xtrace"] = "deflated"
+    samples: int = Field(default=16, ge=2, le=10_000)
+
+
+class SpectralDensity(BaseModel):
+    """Stochastic Lanczos quadrature: `probes` random starts of `steps` products each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(default=60, ge=2, le=1_000)
+    probes: int = Field(default=4, ge=1, le=1_000)
+
+
+class CurvatureMap(BaseModel):
+    """Where λ_min, λ_max and |λ_min / λ_max| are mapped (Li et al. 2018, §6)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    directions: PlaneDirections
+    orthogonalise: bool = False
+    grid: Grid
+
+
+class CurvatureJob(_Job):
+    """The Hessian's spectrum at a checkpoint, or its extreme eigenvalues over a plane (`map`)."""
+
+    kind: Literal["curvature"]
+    origin: CheckpointId
+    map: CurvatureMap | None = None
+    largest: int = Field(default=1, ge=0, le=100, description="Most positive eigenvalues.")
+    smallest: int = Field(default=1, ge=0, le=100, description="Most negative eigenvalues.")
+    trace: TraceEstimate | None = None
+    density: SpectralDensity | None = None
+    layers: bool = Field(default=False, description="λ_max, λ_min and trace of each layer too.")
+    along: tuple[DirectionChoice, ...] = Field(
+        default=(), max_length=16, description="Directions d to give dᵀHd/dᵀd along."
+    )
+    exclude: frozenset[Ignored] = Field(
+        default=frozenset(), description="Parameters that the Hessian is not taken over."
+    )
+    tolerance: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e-1,
+        description="Of residuals, relative to the largest |eigenvalue|. Left out: 1e-5 at a "
+        "point, 1e-3 on a map.",
+    )
+    max_products: int = Field(default=300, ge=2, le=10_000)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.precision not in (Precision.FLOAT32, Precision.FLOAT64):
+            raise ValueError("precision: curvature needs float32 or float64")
+        if self.buffers is not BufferPolicy.FROZEN and self.map is None:
+            raise ValueError("buffers: nothing moves at a single point; leave them frozen")
+        asked = {"trace", "density", "layers", "along", "largest", "smallest"}
+        if self.map is not None and asked & self.model_fields_set:
+            raise ValueError("map: a map gives λ_min and λ_max only; ask for the rest at a point")
+        return self
+
+
+JobSpec = Annotated[
+    InterpolationJob | SurfaceJob | TrajectoryJob | CurvatureJob, Field(discriminator="kind")
+]
+AnyJob = InterpolationJob | SurfaceJob | TrajectoryJob | CurvatureJob
+JOB_SPEC: TypeAdapter[AnyJob] = TypeAdapter(JobSpec)
 
 #: Every kind of job in the ledger; `ingest` is ours (a model's probe) and cannot be submitted.
-JOB_KINDS = ("interpolation", "surface", "ingest")
+JOB_KINDS = ("interpolation", "surface", "trajectory", "curvature", "ingest")
 
 
-def shape_of(spec: InterpolationJob | SurfaceJob) -> tuple[int, ...]:
-    """The grid's shape: (n,) for a line, (ny, nx) for a plane."""
-    if isinstance(spec, SurfaceJob):
-        return spec.grid.shape
-    return (spec.alpha.num,)
+def shape_of(spec: AnyJob) -> tuple[int, ...]:
+    """The grid's shape: (n,) for a line, (ny, nx) for a plane; (1,) for a single point."""
+    match spec:
+        case SurfaceJob():
+            return spec.grid.shape
+        case InterpolationJob():
+            return (spec.alpha.num,)
+        case TrajectoryJob():
+            return (spec.surface.num, spec.surface.num)
+        case CurvatureJob():
+            return (1,) if spec.map is None else spec.map.grid.shape

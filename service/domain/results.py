@@ -7,10 +7,11 @@ not `ok` while arrays keep NaN and infinities as they came.
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +43,15 @@ class GridResult:
     """A curve (y is None) or a surface over several data sets.
 
     `anchors`, shape (k, 2), are the (α, β) whose values are always known: a plane's centre,
-    a line's two ends.
+    a line's two ends, a path's projections. `attachments` are further arrays by name that belong
+    to no cell: a path, a spectrum. Their names are dotted, `trajectory.distances` for example.
     """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64] | None
     anchors: NDArray[np.float64]
     datasets: tuple[DatasetGrid, ...]
+    attachments: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -85,6 +88,7 @@ class GridResult:
             arrays.update({f"d{i}.extra.{name}": values for name, values in d.extra.items()})
             arrays[f"d{i}.samples"] = np.array(d.samples, dtype=np.int64)
             arrays.update(_tile_arrays(f"d{i}.anchor", d.anchors))
+        arrays.update({_ATTACHED + name: values for name, values in self.attachments.items()})
         return arrays
 
     @classmethod
@@ -103,7 +107,13 @@ class GridResult:
             )
             for i, name in enumerate(arrays["names"])
         )
-        return cls(x=arrays["x"], y=arrays.get("y"), anchors=arrays["anchors"], datasets=datasets)
+        return cls(
+            x=arrays["x"],
+            y=arrays.get("y"),
+            anchors=arrays["anchors"],
+            datasets=datasets,
+            attachments=_attachments(arrays),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """`x y datasets status` of the wire form."""
@@ -135,27 +145,45 @@ class DatasetTile:
 
 @dataclass(frozen=True)
 class Tile:
-    """Values at `index`, flat cell indices of the grid, shape (cells,)."""
+    """Values at `index`, flat cell indices of the grid, shape (cells,).
+
+    `attachments` become the result's.
+    """
 
     index: NDArray[np.int64]
     datasets: tuple[DatasetTile, ...]
+    attachments: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def to_npz(self) -> bytes:
         arrays: dict[str, NDArray[Any]] = {"index": self.index}
         for i, d in enumerate(self.datasets):
             arrays.update(_tile_arrays(f"d{i}", d))
+        arrays.update({_ATTACHED + name: values for name, values in self.attachments.items()})
         return encode_npz(arrays)
 
     @classmethod
     def from_npz(cls, data: bytes) -> Tile:
         """Raises ValueError when the bytes are not a tile."""
         arrays = decode_npz(data)
-        count = sum(1 for key in arrays if key.endswith(".status"))
+        count = sum(1 for key in arrays if _STATUS.fullmatch(key))
         try:
             datasets = tuple(_tile_from(f"d{i}", arrays) for i in range(count))
-            return cls(index=arrays["index"], datasets=datasets)
+            return cls(arrays["index"], datasets, _attachments(arrays))
         except KeyError as error:
             raise ValueError(f"not a tile: {error} is missing") from error
+
+
+#: Before the names of attachments among a result's arrays.
+_ATTACHED: Final = "attached."
+_STATUS: Final = re.compile(r"d[0-9]+\.status")
+
+
+def _attachments(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {
+        name.removeprefix(_ATTACHED): values
+        for name, values in arrays.items()
+        if name.startswith(_ATTACHED)
+    }
 
 
 def _tile_arrays(prefix: str, tile: DatasetTile) -> dict[str, NDArray[Any]]:
@@ -203,6 +231,7 @@ def assemble(
     has_accuracy = [False] * len(names)
     status = np.full((len(names), total), CellStatus.PENDING, dtype=np.int8)
     extra: list[dict[str, NDArray[np.float64]]] = [{} for _ in names]
+    attachments: dict[str, NDArray[Any]] = {}
     for tile in tiles:
         if len(tile.datasets) != len(names):
             raise ValueError(f"a tile of {len(tile.datasets)} data sets in a grid of {len(names)}")
@@ -217,12 +246,20 @@ def assemble(
                 has_accuracy[i] = True
             for key, values in d.extra.items():
                 extra[i].setdefault(key, np.full(total, np.nan))[tile.index] = values
+        attachments.update(tile.attachments)
+    if plan.true_points:
+        true = slice(plan.in_plane, total)
+        attachments["trajectory.true_loss"] = loss[:, true]
+        attachments["trajectory.true_stderr"] = stderr[:, true]
+        attachments["trajectory.true_accuracy"] = accuracy[:, true]
+        attachments["trajectory.true_status"] = status[:, true]
     anchors = np.array(plan.anchor_indices(), dtype=np.int64)
     shape, cells = plan.shape, plan.cells
     return GridResult(
         x=np.asarray(plan.x, dtype=np.float64),
         y=None if plan.y is None else np.asarray(plan.y, dtype=np.float64),
         anchors=np.array(plan.anchors, dtype=np.float64).reshape(-1, 2),
+        attachments=attachments,
         datasets=tuple(
             DatasetGrid(
                 name=name,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from service.domain.digests import Digest
 from service.domain.grids import coarse_to_fine
-from service.domain.ids import DirectionId
+from service.domain.ids import CheckpointId, DirectionId
 from service.domain.jobs import BufferPolicy, Precision
 
 
@@ -34,6 +34,51 @@ class PlannedDirection(BaseModel):
     id: DirectionId
     object: Digest
     norm: float
+
+
+class TrajectoryPlan(BaseModel):
+    """A path on its plane, as `prepare` found it. Rows are checkpoints, one run after another.
+
+    Attributes:
+        runs: the run that each row belongs to, from 0.
+        centre: the row that everything is relative to: the first run's last.
+        coordinates: (a, b) of each row, by least squares.
+        residuals: off-plane share ‖θ_i − proj‖ / ‖θ_i − θ_n‖ of each row; 0 for the centre.
+        distances: ‖θ_i − θ_n‖ of each row.
+        explained_variance: ratios in falling order; the first two are the axes'.
+        share: of the path's variation that the plane holds.
+        random_shares: of the planes of random directions with seeds 0, 1, 2…
+        true_loss: whether the rows themselves are evaluated, after everything in the plane.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    checkpoints: tuple[CheckpointId, ...]
+    runs: tuple[int, ...]
+    centre: int
+    coordinates: tuple[tuple[float, float], ...]
+    residuals: tuple[float, ...]
+    distances: tuple[float, ...]
+    explained_variance: tuple[float, ...]
+    share: float
+    random_shares: tuple[float, ...]
+    true_loss: bool
+
+
+class CurvaturePlan(BaseModel):
+    """How Hessian-vector products are computed: chosen once, since it can move a value's bits.
+
+    Attributes:
+        form: of the product (`workers.engine.hessian.HessianForm`).
+        retain: whether the graph of the gradient is kept between products.
+        tolerance: of residuals, relative.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    form: str
+    retain: bool
+    tolerance: float
 
 
 class JobPlan(BaseModel):
@@ -60,6 +105,8 @@ class JobPlan(BaseModel):
     tile_cells: int
     peak_memory_bytes: int | None = None
     device: str
+    trajectory: TrajectoryPlan | None = None
+    curvature: CurvaturePlan | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,32 +119,50 @@ class JobPlan(BaseModel):
         return len(self.x) * (1 if self.y is None else len(self.y))
 
     @property
-    def evaluations(self) -> int:
-        """Points to evaluate in all: the cells and the anchors that the grid misses."""
+    def in_plane(self) -> int:
+        """Points of the plane or line: the cells and the anchors that the grid misses."""
         return self.cells + len(self._beside())
 
+    @property
+    def true_points(self) -> int:
+        """Checkpoints of a trajectory that are evaluated themselves; their flat indices follow."""
+        path = self.trajectory
+        return len(path.checkpoints) if path is not None and path.true_loss else 0
+
+    @property
+    def evaluations(self) -> int:
+        """Points to evaluate in all."""
+        return self.in_plane + self.true_points
+
     def coordinates(self) -> NDArray[np.float64]:
-        """(α, β) of every flat index, shape (evaluations, 2); β is 0 on a line."""
+        """(α, β) of every flat index, shape (evaluations, 2); β is 0 on a line.
+
+        A checkpoint evaluated itself has the coordinates of its projection.
+        """
+        path = self.trajectory
+        rows = path.coordinates if path is not None and path.true_loss else ()
         return np.concatenate(
             [
                 grid_coordinates(self.x, self.y),
-                np.array(self._beside(), dtype=np.float64).reshape(-1, 2),
+                np.array([*self._beside(), *rows], dtype=np.float64).reshape(-1, 2),
             ]
         )
 
     def order(self) -> NDArray[np.int64]:
-        """Flat indices in the order of work: anchors, then the grid from coarse to fine."""
+        """Flat indices in the order of work: what lies beside the grid, then it, coarse to fine."""
         beside = np.arange(self.cells, self.evaluations, dtype=np.int64)
         return np.concatenate([beside, coarse_to_fine(self.shape)])
 
     def anchor_indices(self) -> tuple[int, ...]:
         """The flat index of each anchor, on the grid or beside it."""
-        known = [tuple(point) for point in self.coordinates().tolist()]
-        return tuple(known.index(anchor) for anchor in self.anchors)
+        known: dict[tuple[float, ...], int] = {}
+        for index, point in enumerate(self.coordinates()[: self.in_plane].tolist()):
+            known.setdefault(tuple(point), index)
+        return tuple(known[anchor] for anchor in self.anchors)
 
     def _beside(self) -> tuple[tuple[float, float], ...]:
-        ys = (0.0,) if self.y is None else self.y
-        return tuple(a for a in self.anchors if a[0] not in self.x or a[1] not in ys)
+        xs, ys = set(self.x), {0.0} if self.y is None else set(self.y)
+        return tuple(a for a in dict.fromkeys(self.anchors) if a[0] not in xs or a[1] not in ys)
 
 
 def grid_coordinates(x: tuple[float, ...], y: tuple[float, ...] | None) -> NDArray[np.float64]:

@@ -8,23 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from service.domain.digests import digest_json
-from service.domain.directions import (
-    BetweenDirection,
-    DirectionSpec,
-    RandomDirection,
-    UploadedDirection,
-)
+from service.domain.directions import AnyDirection, RandomDirection
 from service.inputs.fit import FLOATING, Misfit, TensorShape, misfits
 from service.inputs.plain import plain_json
 
 AxisName = Literal["x", "y"]
-Spec = RandomDirection | BetweenDirection | UploadedDirection
-SPEC: TypeAdapter[Spec] = TypeAdapter(DirectionSpec)
+Spec = AnyDirection
+SPEC: TypeAdapter[Spec] = TypeAdapter(Annotated[AnyDirection, Field(discriminator="kind")])
 
 #: How materialised objects mark the part of a direction that moves running statistics.
 BUFFER_MARK = "buffer:"
