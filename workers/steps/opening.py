@@ -36,7 +36,7 @@ def open_job(hand: InHand) -> None:
             identity: str(fetched(hand, checkpoint.weights))
             for identity, checkpoint in assignment.checkpoints.items()
         },
-        "origin": spec.origin,
+        "origin": assignment.job.origin,
         "datasets": [
             {"name": name, "path": str(fetched(hand, dataset.object))}
             for name, dataset in zip(assignment.dataset_names, assignment.datasets, strict=True)

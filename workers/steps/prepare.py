@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 from service.domain.digests import digest_bytes
-from service.domain.grids import tile_size
-from service.domain.jobs import InterpolationJob
+from service.domain.grids import Axis, tile_size
+from service.domain.jobs import AnyJob, InterpolationJob, SurfaceJob
 from service.domain.units import LINE_ANCHORS, PLANE_ANCHORS, JobPlan, PlannedDirection
 from service.ledger import directions, units
 from workers.childprocess import ChildDied
@@ -78,17 +78,27 @@ def _direction(hand: InHand, axis: str) -> dict[str, Any]:
     }
 
 
+def _axes(spec: AnyJob) -> tuple[Axis, Axis | None]:
+    """The axes that the spec asks for; None for the second of a line."""
+    match spec:
+        case InterpolationJob():
+            return spec.alpha, None
+        case SurfaceJob():
+            return spec.grid.x, spec.grid.y
+        case _:
+            raise ValueError(f"the axes of a {spec.kind} are not in its spec")
+
+
 def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
     spec = hand.assignment.spec
-    line = isinstance(spec, InterpolationJob)
-    axes = (spec.alpha, None) if isinstance(spec, InterpolationJob) else (spec.grid.x, spec.grid.y)
+    x, y = _axes(spec)
     norms = {axis: float(norm) for axis, norm in body["norms"].items()}
     if not all(math.isfinite(norm) for norm in norms.values()):
         raise ChildDied("the child reports a norm that is no number")
     plan = JobPlan(
-        x=tuple(axes[0].points().tolist()),
-        y=None if axes[1] is None else tuple(axes[1].points().tolist()),
-        anchors=LINE_ANCHORS if line else PLANE_ANCHORS,
+        x=tuple(x.points().tolist()),
+        y=None if y is None else tuple(y.points().tolist()),
+        anchors=LINE_ANCHORS if isinstance(spec, InterpolationJob) else PLANE_ANCHORS,
         directions=tuple(
             PlannedDirection(
                 axis=axis,
