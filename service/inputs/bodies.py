@@ -21,6 +21,10 @@ _MODEL_RULES = {
     # rules over several fields: the field that the caller would change
     "datasets:": "/datasets",
     "origin and target": "/target",
+    "checkpoints:": "/checkpoints",
+    "precision:": "/precision",
+    "buffers:": "/buffers",
+    "map:": "/map",
 }
 
 
@@ -140,5 +144,5 @@ def _worded(error: ErrorDetails, parts: list[str | int]) -> FieldError:
     message = message.removeprefix("Value error, ")
     for beginning, pointer in _MODEL_RULES.items():
         if not parts and message.startswith(beginning):
-            return FieldError(pointer, message.removeprefix("datasets: "))
+            return FieldError(pointer, message.removeprefix(f"{pointer[1:]}: "))
     return FieldError(pointer_of(parts), message)

@@ -57,6 +57,11 @@ def model(session: Session, caller: Caller, identity: str) -> ModelRecord:
     return _visible(models.get(session, identity), caller, identity, None)
 
 
+def model_named(session: Session, caller: Caller, identity: str, pointer: str) -> ModelRecord:
+    """The model that a field of the body names. Raises Problem `invalid_request` at `pointer`."""
+    return _visible(models.get(session, identity), caller, identity, pointer)
+
+
 def checkpoint(
     session: Session, caller: Caller, identity: str, pointer: str | None = None
 ) -> tuple[CheckpointRecord, ModelRecord]:
@@ -121,7 +126,7 @@ def absent(identity: str, pointer: str | None) -> Problem:
     detail = f"there is no {kind} {identity} that this key may read"
     if pointer is None:
         return Problem("not_found", detail)
-    plural = {"dataset": "datasets", "direction": "directions"}.get(kind)
+    plural = {"dataset": "datasets", "direction": "directions", "model": "models"}.get(kind)
     listed = f"GET /v1/{plural}" if plural else "GET /v1/models/{model}/checkpoints"
     return Problem("invalid_request", f"{detail}; {listed} lists those there are", pointer=pointer)
 

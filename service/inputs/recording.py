@@ -6,18 +6,31 @@ the store and no row is written meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.domain.directions import BetweenDirection, UploadedDirection
-from service.domain.problems import Problem
+from service.domain.directions import (
+    BetweenDirection,
+    EigenvectorDirection,
+    GradientDirection,
+    UploadedDirection,
+)
+from service.domain.losses import LossName
+from service.domain.problems import FieldError, Problem
 from service.inputs import lookup
+from service.inputs.columns import Column, input_faults, target_faults
 from service.inputs.directions import AxisName, Spec, match_uploaded, spec_digest, spec_json
 from service.inputs.files import all_finite, open_tensors
 from service.inputs.fit import Misfit, misfits, refuse
 from service.inputs.lookup import Caller
 from service.inputs.signatures import Sockets, sockets_of
 from service.ledger import directions
-from service.ledger.records import CheckpointRecord, DirectionRecord, ModelRecord
+from service.ledger.records import (
+    CheckpointRecord,
+    DatasetRecord,
+    DirectionRecord,
+    ModelRecord,
+)
 from service.ledger.session import Session
 from service.store.objects import ObjectStore
 
@@ -33,13 +46,15 @@ class Origin:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a spec refers to, looked up: the uploaded object's size, or the far end's weights.
+    """What a spec refers to, looked up: the uploaded object's size, the far end's weights, or the
+    data set that it is taken over.
 
     The size of an object that a worker made is the store's to tell: None here.
     """
 
     object_size: int | None = None
     target: CheckpointRecord | None = None
+    dataset: DatasetRecord | None = None
 
 
 def look_up(session: Session, caller: Caller, origin: Origin, spec: Spec, at: str) -> Needs:
@@ -57,7 +72,62 @@ def look_up(session: Session, caller: Caller, origin: Origin, spec: Spec, at: st
         return Needs(object_size=found.size)
     if isinstance(spec, BetweenDirection):
         return Needs(target=far_end(session, caller, origin, spec.target, f"{at}/target"))
+    if isinstance(spec, GradientDirection | EigenvectorDirection):
+        if spec.dataset is None:
+            raise Problem(
+                "invalid_request",
+                f"a {spec.kind} is taken over a data set: name one",
+                pointer=f"{at}/dataset",
+            )
+        return Needs(dataset=evaluable(session, caller, origin, spec.dataset, f"{at}/dataset"))
     return Needs()
+
+
+def evaluable(
+    session: Session, caller: Caller, origin: Origin, identity: str, at: str
+) -> DatasetRecord:
+    """A data set that the origin's network can be evaluated on.
+
+    Raises:
+        Problem: `invalid_request` for what is not there, `incompatible_inputs` or
+            `targets_invalid` naming what differs.
+    """
+    dataset = lookup.dataset(session, caller, identity, at)
+    model = origin.model
+    if dataset.project != model.project:
+        raise Problem(
+            "incompatible_inputs",
+            f"{identity} is in project {dataset.project!r}, the origin in {model.project!r}; "
+            "register the data in that project too",
+            pointer=at,
+        )
+    columns = {name: _column(body) for name, body in dataset.inputs.items()}
+    faults = input_faults(origin.sockets.inputs, columns)
+    if faults:
+        raise Problem(
+            "incompatible_inputs",
+            f"data set {dataset.name!r} does not fit model {model.name!r}: {'; '.join(faults)}",
+            errors=[FieldError(at, fault) for fault in faults],
+        )
+    faults = target_faults(LossName(model.loss), origin.sockets.output, _column(dataset.targets))
+    if faults:
+        raise Problem(
+            "targets_invalid",
+            f"the targets of {dataset.name!r} do not fit {model.loss}: {'; '.join(faults)}",
+            errors=[FieldError(at, fault) for fault in faults],
+        )
+    return dataset
+
+
+def _column(body: Mapping[str, object]) -> Column:
+    low, high = body.get("min"), body.get("max")
+    shape = body["shape"]
+    return Column(
+        dtype=str(body["dtype"]),
+        shape=tuple(shape) if isinstance(shape, list | tuple) else (),
+        low=low if isinstance(low, int) else None,
+        high=high if isinstance(high, int) else None,
+    )
 
 
 def far_end(

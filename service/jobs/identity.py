@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from service.domain.digests import digest_json
-from service.domain.jobs import InterpolationJob, SurfaceJob
+from service.domain.jobs import AnyJob
+from service.inputs.plain import plain_json
 
 #: Raised when the meaning of a spec changes, so that older results are not taken for answers.
-REVISION = 1
+REVISION = 2
 
 
 @dataclass(frozen=True)
@@ -37,20 +38,35 @@ class Samples:
 
 @dataclass(frozen=True)
 class Direction:
-    """A direction at the origin: its spec, and the other end's weights if it has one."""
+    """A direction at the origin: its spec, and the bytes of what the spec names.
+
+    Attributes:
+        target_weights: of the other end, for `between`.
+        dataset: the object that a gradient or an eigenvector is taken over.
+    """
 
     spec: Mapping[str, Any]
     target_weights: str | None
+    dataset: str | None = None
+
+
+#: Fields of specs that name things by id, or ask for nothing to be computed.
+_NOT_ASKED: Final = frozenset(
+    {"tags", "priority", "force", "origin", "target", "datasets", "directions", "along"}
+    | {"model", "checkpoints", "runs"}
+)
+_IDS_OF_DIRECTIONS: Final = frozenset({"target", "dataset", "checkpoints"})
 
 
 def input_digest(
-    spec: InterpolationJob | SurfaceJob,
+    spec: AnyJob,
     *,
     program: Program,
     origin: str,
     target: str | None,
     datasets: Sequence[Samples],
     directions: Mapping[str, Direction],
+    path: Sequence[Sequence[str]] = (),
 ) -> str:
     """The digest of the question.
 
@@ -61,33 +77,34 @@ def input_digest(
         target: digest of the far end's weights, for a line.
         datasets: in the order of the spec.
         directions: by axis, as resolved.
+        path: digests of the weights along each run of a trajectory.
     """
     question: dict[str, Any] = {
         "revision": REVISION,
-        "kind": spec.kind,
         "program": {
             "program": program.program,
             "architecture": dict(program.architecture) if program.architecture else None,
             "loss": program.loss,
         },
         "origin": origin,
+        "target": target,
         "datasets": [{"object": d.object, "name": d.name} for d in datasets],
-        "precision": spec.precision.value,
-        "buffers": spec.buffers.value,
+        "directions": {
+            axis: {
+                "spec": _without(d.spec, _IDS_OF_DIRECTIONS),
+                "target": d.target_weights,
+                "dataset": d.dataset,
+            }
+            for axis, d in directions.items()
+        },
+        "path": [list(run) for run in path],
+        "asked": _without(plain_json(spec), _NOT_ASKED),
     }
-    if isinstance(spec, SurfaceJob):
-        question |= {
-            "directions": {
-                axis: {
-                    "spec": {k: v for k, v in d.spec.items() if k != "target"},
-                    "target": d.target_weights,
-                }
-                for axis, d in directions.items()
-            },
-            "orthogonalise": spec.orthogonalise,
-            "grid": spec.grid.model_dump(mode="json"),
-            "sampling": spec.sampling.model_dump(mode="json"),
-        }
-    else:
-        question |= {"target": target, "alpha": spec.alpha.model_dump(mode="json")}
     return digest_json(question)
+
+
+def _without(value: Any, names: frozenset[str]) -> Any:
+    """A JSON value without the members of these names, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: _without(item, names) for key, item in value.items() if key not in names}
+    return value

@@ -7,28 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
-from service.domain.directions import UploadedDirection
-from service.domain.jobs import InterpolationJob, SurfaceJob, shape_of
-from service.domain.losses import LossName
-from service.domain.problems import FieldError, Problem
+from service.domain.directions import (
+    DirectionChoice,
+    EigenvectorDirection,
+    GradientDirection,
+    PlaneDirections,
+    UploadedDirection,
+)
+from service.domain.jobs import (
+    AnyJob,
+    CurvatureJob,
+    InterpolationJob,
+    SurfaceJob,
+    TrajectoryJob,
+    shape_of,
+)
+from service.domain.problems import Problem
 from service.inputs import lookup, recording
-from service.inputs.columns import Column, input_faults, target_faults
-from service.inputs.directions import SPEC, AxisName, Spec, with_axis
+from service.inputs.directions import SPEC, Spec, with_axis
 from service.inputs.lookup import Caller
 from service.inputs.recording import Needs, Origin
-from service.inputs.signatures import Sockets, sockets_of
+from service.inputs.signatures import sockets_of
+from service.jobs.path import Path, find_path
 from service.ledger import models
-from service.ledger.records import (
-    CheckpointRecord,
-    DatasetRecord,
-    DirectionRecord,
-    ModelRecord,
-)
+from service.ledger.records import CheckpointRecord, DatasetRecord, DirectionRecord
 from service.ledger.session import Session
-
-JobSpec = InterpolationJob | SurfaceJob
-_AXES: tuple[AxisName, AxisName] = ("x", "y")
 
 
 @dataclass(frozen=True)
@@ -48,28 +53,40 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that a job refers to, found and fitting together."""
+    """Everything that a job refers to, found and fitting together.
+
+    Attributes:
+        directions: by axis: `x`, `y`, and `along0`… for those that curvature is asked along.
+        path: a trajectory's runs.
+    """
 
     origin: Origin
     target: CheckpointRecord | None
     datasets: tuple[DatasetRecord, ...]
-    directions: Mapping[AxisName, Wanted]
+    directions: Mapping[str, Wanted]
+    path: Path | None = None
 
 
-def require_size(spec: JobSpec, limit: int) -> None:
+def require_size(spec: AnyJob, limit: int) -> None:
     """Raises Problem `grid_too_large`, with the fix, when the grid has more than `limit` cells."""
-    cells = 1
-    for size in shape_of(spec):
-        cells *= size
+    cells = prod(shape_of(spec))
     if cells > limit:
         raise Problem(
             "grid_too_large",
             f"the grid has {cells} cells; at most {limit} are computed in one job. Lower `num`",
-            pointer="/grid" if isinstance(spec, SurfaceJob) else "/alpha",
+            pointer=_GRID_AT.get(spec.kind, "/grid"),
         )
 
 
-def look_up(session: Session, caller: Caller, spec: JobSpec) -> Inputs:
+_GRID_AT = {
+    "interpolation": "/alpha",
+    "surface": "/grid",
+    "trajectory": "/surface/num",
+    "curvature": "/map/grid",
+}
+
+
+def look_up(session: Session, caller: Caller, spec: AnyJob) -> Inputs:
     """Finds a job's inputs and holds them against each other.
 
     Raises:
@@ -77,98 +94,121 @@ def look_up(session: Session, caller: Caller, spec: JobSpec) -> Inputs:
             `object_missing`, `direction_invalid`, and `incompatible_inputs` or `targets_invalid`
             naming what differs.
     """
+    if isinstance(spec, TrajectoryJob):
+        path = find_path(session, caller, spec)
+        lookup.may_submit(caller, path.origin.model.project, "/model")
+        datasets = _datasets(session, caller, spec, path.origin)
+        directions = {
+            axis: Wanted(path.direction(spec, component), None, Needs(), "")
+            for axis, component in (("x", 1), ("y", 2))
+        }
+        return Inputs(path.origin, None, datasets, directions, path)
     checkpoint, model = lookup.checkpoint(session, caller, spec.origin, "/origin")
     lookup.may_submit(caller, model.project, "/origin")
     origin = Origin(checkpoint, model, sockets_of(model))
     datasets = _datasets(session, caller, spec, origin)
-    if isinstance(spec, InterpolationJob):
-        target = recording.far_end(session, caller, origin, spec.target, "/target")
-        line = SPEC.validate_python({"kind": "between", "target": spec.target})
-        wanted = Wanted(line, None, Needs(target=target), "")
-        return Inputs(origin, target, datasets, {"x": wanted})
-    directions = {axis: _wanted(session, caller, origin, spec, axis) for axis in _AXES}
-    return Inputs(origin, None, datasets, directions)
+    search = _Search(session, caller, origin, datasets)
+    match spec:
+        case InterpolationJob():
+            target = recording.far_end(session, caller, origin, spec.target, "/target")
+            line = SPEC.validate_python({"kind": "between", "target": spec.target})
+            wanted = Wanted(line, None, Needs(target=target), "")
+            return Inputs(origin, target, datasets, {"x": wanted})
+        case SurfaceJob():
+            return Inputs(origin, None, datasets, search.plane(spec.directions, "/directions"))
+        case CurvatureJob():
+            directions = {} if spec.map is None else search.plane(spec.map.directions, _MAP_AT)
+            directions |= {
+                f"along{i}": search.find(choice, f"/along/{i}", "x")
+                for i, choice in enumerate(spec.along)
+            }
+            return Inputs(origin, None, datasets, directions)
 
 
-def _wanted(
-    session: Session, caller: Caller, origin: Origin, spec: SurfaceJob, axis: AxisName
-) -> Wanted:
-    at = f"/directions/{axis}"
-    choice = getattr(spec.directions, axis)
-    if not isinstance(choice, str):
-        made = with_axis(choice, axis)
-        return Wanted(made, None, recording.look_up(session, caller, origin, made, at), at)
-    saved = lookup.direction(session, caller, choice, at)
-    if saved.project != origin.model.project:
-        raise Problem(
-            "incompatible_inputs",
-            f"{choice} is in project {saved.project!r}, the origin in {origin.model.project!r}",
-            pointer=at,
-        )
-    own: Spec = SPEC.validate_python(saved.spec)
-    if saved.checkpoint_id == origin.checkpoint.id:
-        return Wanted(own, saved, recording.look_up(session, caller, origin, own, at), at)
-    return _borrowed(session, origin, saved, at)
+_MAP_AT = "/map/directions"
 
 
-def _borrowed(session: Session, origin: Origin, saved: DirectionRecord, at: str) -> Wanted:
-    """A direction made at another checkpoint: its very tensors, as uploaded ones would be."""
-    made_at = models.get(session, saved.model_id)
-    if made_at is not None and made_at.id != origin.model.id:
-        recording.require_same_tensors(origin.sockets, made_at, at)
-    if saved.object is None:
-        raise Problem(
-            "incompatible_inputs",
-            f"{saved.id} was made for {saved.checkpoint_id} and has no tensors yet; use it there "
-            "first, or give its spec inline",
-            pointer=at,
-        )
-    return Wanted(UploadedDirection(object=saved.object), None, Needs(), at)
+@dataclass(frozen=True)
+class _Search:
+    """Directions at an origin, for a job over these data sets."""
+
+    session: Session
+    caller: Caller
+    origin: Origin
+    datasets: tuple[DatasetRecord, ...]
+
+    def plane(self, directions: PlaneDirections, at: str) -> dict[str, Wanted]:
+        return {
+            "x": self.find(directions.x, f"{at}/x", "x"),
+            "y": self.find(directions.y, f"{at}/y", "y"),
+        }
+
+    def find(self, choice: DirectionChoice, at: str, stream: str) -> Wanted:
+        """A direction given inline, or by id.
+
+        Args:
+            stream: of a random direction's seed, where it names none.
+        """
+        if not isinstance(choice, str):
+            made = self._over_data(with_axis(choice, "y" if stream == "y" else "x"), at)
+            needs = recording.look_up(self.session, self.caller, self.origin, made, at)
+            return Wanted(made, None, needs, at)
+        saved = lookup.direction(self.session, self.caller, choice, at)
+        if saved.project != self.origin.model.project:
+            raise Problem(
+                "incompatible_inputs",
+                f"{choice} is in project {saved.project!r}, the origin in "
+                f"{self.origin.model.project!r}",
+                pointer=at,
+            )
+        if saved.checkpoint_id != self.origin.checkpoint.id:
+            return self._borrowed(saved, at)
+        own: Spec = SPEC.validate_python(saved.spec)
+        if saved.object is None:
+            own = self._over_data(own, at)
+            if own.kind == "pca":
+                raise Problem(
+                    "incompatible_inputs",
+                    f"{saved.id} is a component of a trajectory whose job has not made it yet; "
+                    "wait for that job",
+                    pointer=at,
+                )
+        needs = recording.look_up(self.session, self.caller, self.origin, own, at)
+        return Wanted(own, saved, needs, at)
+
+    def _over_data(self, spec: Spec, at: str) -> Spec:
+        """A gradient or eigenvector over one of the job's data sets, the first unless named."""
+        if not isinstance(spec, GradientDirection | EigenvectorDirection):
+            return spec
+        chosen = spec.dataset or self.datasets[0].id
+        if chosen not in {dataset.id for dataset in self.datasets}:
+            raise Problem(
+                "incompatible_inputs",
+                f"the {spec.kind} is taken over {chosen}, which is none of the job's data sets; "
+                "add it to `datasets`",
+                pointer=f"{at}/dataset",
+            )
+        return spec.model_copy(update={"dataset": chosen})
+
+    def _borrowed(self, saved: DirectionRecord, at: str) -> Wanted:
+        """A direction made at another checkpoint: its very tensors, as uploaded ones would be."""
+        made_at = models.get(self.session, saved.model_id)
+        if made_at is not None and made_at.id != self.origin.model.id:
+            recording.require_same_tensors(self.origin.sockets, made_at, at)
+        if saved.object is None:
+            raise Problem(
+                "incompatible_inputs",
+                f"{saved.id} was made for {saved.checkpoint_id} and has no tensors yet; use it "
+                "there first, or give its spec inline",
+                pointer=at,
+            )
+        return Wanted(UploadedDirection(object=saved.object), None, Needs(), at)
 
 
 def _datasets(
-    session: Session, caller: Caller, spec: JobSpec, origin: Origin
+    session: Session, caller: Caller, spec: AnyJob, origin: Origin
 ) -> tuple[DatasetRecord, ...]:
-    found = []
-    for i, identity in enumerate(spec.datasets):
-        at = f"/datasets/{i}"
-        dataset = lookup.dataset(session, caller, identity, at)
-        if dataset.project != origin.model.project:
-            raise Problem(
-                "incompatible_inputs",
-                f"{identity} is in project {dataset.project!r}, the origin in "
-                f"{origin.model.project!r}; register the data in that project too",
-                pointer=at,
-            )
-        _require_fit(origin.model, origin.sockets, dataset, at)
-        found.append(dataset)
-    return tuple(found)
-
-
-def _require_fit(model: ModelRecord, sockets: Sockets, dataset: DatasetRecord, at: str) -> None:
-    columns = {name: _column(body) for name, body in dataset.inputs.items()}
-    faults = input_faults(sockets.inputs, columns)
-    if faults:
-        raise Problem(
-            "incompatible_inputs",
-            f"data set {dataset.name!r} does not fit model {model.name!r}: {'; '.join(faults)}",
-            errors=[FieldError(at, fault) for fault in faults],
-        )
-    faults = target_faults(LossName(model.loss), sockets.output, _column(dataset.targets))
-    if faults:
-        raise Problem(
-            "targets_invalid",
-            f"the targets of {dataset.name!r} do not fit {model.loss}: {'; '.join(faults)}",
-            errors=[FieldError(at, fault) for fault in faults],
-        )
-
-
-def _column(body: Mapping[str, object]) -> Column:
-    low, high = body.get("min"), body.get("max")
-    shape = body["shape"]
-    return Column(
-        dtype=str(body["dtype"]),
-        shape=tuple(shape) if isinstance(shape, list | tuple) else (),
-        low=low if isinstance(low, int) else None,
-        high=high if isinstance(high, int) else None,
+    return tuple(
+        recording.evaluable(session, caller, origin, identity, f"/datasets/{i}")
+        for i, identity in enumerate(spec.datasets)
     )

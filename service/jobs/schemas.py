@@ -65,6 +65,8 @@ class JobKind(StrEnum):
 
     INTERPOLATION = "interpolation"
     SURFACE = "surface"
+    TRAJECTORY = "trajectory"
+    CURVATURE = "curvature"
     INGEST = "ingest"
 
 

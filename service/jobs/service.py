@@ -9,15 +9,16 @@ from typing import Any
 
 from service.domain.digests import digest_json
 from service.domain.directions import BetweenDirection
-from service.domain.jobs import SurfaceJob, shape_of
+from service.domain.jobs import AnyJob as JobSpec
+from service.domain.jobs import CurvatureJob, SurfaceJob, shape_of
 from service.domain.problems import Problem
 from service.http.services import Services
 from service.inputs import recording
-from service.inputs.directions import AxisName, Spec, spec_digest, spec_json
+from service.inputs.directions import Spec, spec_digest, spec_json
 from service.inputs.lookup import Caller
 from service.inputs.plain import plain_json
 from service.jobs import identity
-from service.jobs.request import Inputs, JobSpec, look_up, require_size
+from service.jobs.request import Inputs, look_up, require_size
 from service.ledger import jobs
 from service.ledger.records import Idempotency, JobRecord, NewJob
 from service.ledger.session import Session
@@ -56,15 +57,20 @@ def submit(
             return replayed
         require_size(spec, services.settings.max_grid_cells)
         inputs = look_up(session, caller, spec)
-    specs: dict[AxisName, Spec] = {
+    specs: dict[str, Spec] = {
         axis: wanted.spec
         if wanted.saved is not None
         else recording.judge(
-            services.store, inputs.origin, wanted.spec, wanted.needs, at=wanted.at, axis=axis
+            services.store,
+            inputs.origin,
+            wanted.spec,
+            wanted.needs,
+            at=wanted.at,
+            axis="y" if axis == "y" else "x",
         )
         for axis, wanted in inputs.directions.items()
     }
-    _require_two_directions(specs)
+    _require_two_directions(spec, specs)
     question = _question(spec, inputs, specs)
     with services.database.transaction() as session:
         replayed = _replayed(session, caller, idempotency_key, request)
@@ -74,7 +80,7 @@ def submit(
         same = None if spec.force else jobs.find_same(session, project, question)
         if same is not None:
             return Submitted(same, new=False)
-        recorded: dict[str, str] = {
+        recorded = {
             axis: (
                 inputs.directions[axis].saved
                 or recording.record(session, caller, inputs.origin, resolved)
@@ -121,17 +127,17 @@ def _replayed(session: Session, caller: Caller, key: str | None, request: str) -
     return None if job is None else Submitted(job, new=False, replayed=True)
 
 
-def _require_two_directions(specs: Mapping[AxisName, Spec]) -> None:
-    if len(specs) == 2 and spec_digest(specs["x"]) == spec_digest(specs["y"]):
+def _require_two_directions(spec: JobSpec, specs: Mapping[str, Spec]) -> None:
+    if {"x", "y"} <= specs.keys() and spec_digest(specs["x"]) == spec_digest(specs["y"]):
         raise Problem(
             "direction_invalid",
             "x and y are the same direction, so they span a line and no plane; give y another "
             "seed, target, object or prefix",
-            pointer="/directions/y",
+            pointer="/map/directions/y" if isinstance(spec, CurvatureJob) else "/directions/y",
         )
 
 
-def _question(spec: JobSpec, inputs: Inputs, specs: Mapping[AxisName, Spec]) -> str:
+def _question(spec: JobSpec, inputs: Inputs, specs: Mapping[str, Spec]) -> str:
     model = inputs.origin.model
     return identity.input_digest(
         spec,
@@ -146,20 +152,32 @@ def _question(spec: JobSpec, inputs: Inputs, specs: Mapping[AxisName, Spec]) -> 
                 if isinstance(resolved, BetweenDirection)
                 and (target := inputs.directions[axis].needs.target) is not None
                 else None,
+                None
+                if (dataset := inputs.directions[axis].needs.dataset) is None
+                else dataset.object,
             )
             for axis, resolved in specs.items()
         },
+        path=() if inputs.path is None else inputs.path.weights,
     )
 
 
-def _resolved(spec: JobSpec, inputs: Inputs, specs: Mapping[AxisName, Spec]) -> dict[str, Any]:
+def _resolved(spec: JobSpec, inputs: Inputs, specs: Mapping[str, Spec]) -> dict[str, Any]:
     """The spec as recorded: defaults filled in, inline directions settled, saved ones by id."""
     body: dict[str, Any] = plain_json(spec)
-    if isinstance(spec, SurfaceJob):
-        body["directions"] = {
-            axis: saved.id
-            if (saved := inputs.directions[axis].saved) is not None
-            else spec_json(resolved)
-            for axis, resolved in specs.items()
-        }
+    shown = {
+        axis: saved.id
+        if (saved := inputs.directions[axis].saved) is not None
+        else spec_json(resolved)
+        for axis, resolved in specs.items()
+    }
+    match spec:
+        case SurfaceJob():
+            body["directions"] = shown
+        case CurvatureJob():
+            if spec.map is not None:
+                body["map"]["directions"] = {axis: shown[axis] for axis in ("x", "y")}
+            body["along"] = [shown[f"along{i}"] for i in range(len(spec.along))]
+        case _ if inputs.path is not None:
+            body = inputs.path.resolved(body)
     return body

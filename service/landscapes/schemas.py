@@ -23,6 +23,8 @@ class LandscapeKind(StrEnum):
 
     INTERPOLATION = "interpolation"
     SURFACE = "surface"
+    TRAJECTORY = "trajectory"
+    CURVATURE = "curvature"
 
 
 class LandscapeOut(BaseModel):

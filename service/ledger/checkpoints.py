@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -73,6 +73,16 @@ def for_ids(session: Session, ids: Collection[str]) -> dict[str, CheckpointRecor
         session, CheckpointRecord, "SELECT * FROM checkpoints WHERE id = ANY(:ids)", ids=[*ids]
     )
     return {checkpoint.id: checkpoint for checkpoint in found}
+
+
+def all_of(session: Session, model_id: str) -> Sequence[CheckpointRecord]:
+    """Every checkpoint of a model, in order: its trajectory."""
+    return records(
+        session,
+        CheckpointRecord,
+        "SELECT * FROM checkpoints WHERE model_id = :model_id ORDER BY seq",
+        model_id=model_id,
+    )
 
 
 def list(

@@ -5,7 +5,8 @@ Fair between projects, then by priority, then by age. The claim itself is one st
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 from sqlalchemy.orm import Session
 
@@ -182,6 +183,7 @@ def _inputs(session: Session, job: JobRecord) -> ClaimedInputs:
     for identity in (
         job.origin,
         job.spec.get("target"),
+        *_path(job.spec),
         *(d.spec.get("target") for d in along.values()),
         *(d.checkpoint_id for d in along.values()),
     ):
@@ -212,6 +214,12 @@ def _inputs(session: Session, job: JobRecord) -> ClaimedInputs:
         directions=along,
         plan=job.plan,
     )
+
+
+def _path(spec: Mapping[str, Any]) -> list[str]:
+    """The checkpoints of a trajectory, all runs'."""
+    runs = (spec, *spec.get("runs", ()))
+    return [identity for run in runs for identity in run.get("checkpoints", ())]
 
 
 def _directions(session: Session, job: JobRecord) -> dict[str, DirectionRecord]:
