@@ -34,6 +34,7 @@ router = APIRouter(tags=["directions"])
             "object_invalid",
             "direction_invalid",
             "incompatible_inputs",
+            "targets_invalid",
         ),
     },
 )
@@ -48,6 +49,8 @@ def save(
 
     A random direction's numbers depend on its seed, on `axis` (x unless said otherwise) and on each
     parameter's name and shape. An uploaded object needs every parameter, as `<prefix><parameter>`.
+    A gradient or an eigenvector is computed by the first job that uses it, which must have its
+    data set among its own. Principal components are recorded by trajectory jobs.
     """
     direction = service.save(services, caller, body)
     response.headers["Location"] = f"/v1/directions/{direction.id}"

@@ -9,10 +9,12 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from service.domain.directions import (
     BetweenDirection,
+    EigenvectorDirection,
+    GradientDirection,
     RandomDirection,
     UploadedDirection,
 )
-from service.domain.ids import CheckpointId, DirectionId, ModelId
+from service.domain.ids import CheckpointId, DatasetId, DirectionId, ModelId
 
 
 class NewRandomDirection(RandomDirection):
@@ -33,11 +35,29 @@ class NewUploadedDirection(UploadedDirection):
     checkpoint: CheckpointId
 
 
-NewDirection = Annotated[
-    NewRandomDirection | NewBetweenDirection | NewUploadedDirection, Field(discriminator="kind")
-]
-NEW_DIRECTION: TypeAdapter[NewRandomDirection | NewBetweenDirection | NewUploadedDirection] = (
-    TypeAdapter(NewDirection)
+class NewGradientDirection(GradientDirection):
+    """∇L at `checkpoint` over `dataset`, uphill."""
+
+    checkpoint: CheckpointId
+    dataset: DatasetId
+
+
+class NewEigenvectorDirection(EigenvectorDirection):
+    """An eigenvector of the Hessian at `checkpoint`, over `dataset`."""
+
+    checkpoint: CheckpointId
+    dataset: DatasetId
+
+
+AnyNewDirection = (
+    NewRandomDirection
+    | NewBetweenDirection
+    | NewUploadedDirection
+    | NewGradientDirection
+    | NewEigenvectorDirection
+)
+NEW_DIRECTION: TypeAdapter[AnyNewDirection] = TypeAdapter(
+    Annotated[AnyNewDirection, Field(discriminator="kind")]
 )
 
 
@@ -59,6 +79,15 @@ EXAMPLES: Final[dict[str, Any]] = {
             "checkpoint": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
             "kind": "between",
             "target": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c4",
+        },
+    },
+    "eigenvector": {
+        "summary": "Where the loss curves most",
+        "value": {
+            "checkpoint": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
+            "kind": "eigenvector",
+            "which": "largest",
+            "dataset": "dst_01k5m8z3r7q9w2x4y6t8v0b1c5",
         },
     },
     "uploaded": {

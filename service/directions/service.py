@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from service.directions.schemas import (
-    NewBetweenDirection,
-    NewRandomDirection,
-    NewUploadedDirection,
-)
+from service.directions.schemas import AnyNewDirection
 from service.domain.problems import Problem
 from service.http.services import Services
 from service.inputs import lookup, recording
@@ -18,16 +14,12 @@ from service.inputs.signatures import sockets_of
 from service.ledger.records import DirectionRecord
 
 
-def save(
-    services: Services,
-    caller: Caller,
-    body: NewRandomDirection | NewBetweenDirection | NewUploadedDirection,
-) -> DirectionRecord:
+def save(services: Services, caller: Caller, body: AnyNewDirection) -> DirectionRecord:
     """Records a direction; the same one again is the one already there.
 
     Raises:
         Problem: `invalid_request` for what is not there, `forbidden`, `object_missing`,
-            `object_invalid`, `direction_invalid`, `incompatible_inputs`.
+            `object_invalid`, `direction_invalid`, `incompatible_inputs`, `targets_invalid`.
     """
     spec = _spec_of(body)
     with services.database.transaction() as session:
@@ -57,7 +49,7 @@ def tensors_of(direction: DirectionRecord) -> str:
     return direction.object
 
 
-def _spec_of(body: NewRandomDirection | NewBetweenDirection | NewUploadedDirection) -> Spec:
+def _spec_of(body: AnyNewDirection) -> Spec:
     fields = plain_json(body)
     del fields["checkpoint"]
     spec: Spec = SPEC.validate_python(fields)

@@ -26,7 +26,11 @@ class UnitKind(StrEnum):
 
 
 class PlannedDirection(BaseModel):
-    """A direction as materialised by `prepare`: the very tensors every tile uses."""
+    """A direction as materialised by `prepare`: the very tensors every tile uses.
+
+    `about` is what its making found: an eigenvector's `eigenvalue`, `residual` and `converged`,
+    the loss under a gradient. Empty for a direction that was there already.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,6 +38,7 @@ class PlannedDirection(BaseModel):
     id: DirectionId
     object: Digest
     norm: float
+    about: dict[str, bool | int | float] = {}
 
 
 class TrajectoryPlan(BaseModel):
@@ -49,6 +54,7 @@ class TrajectoryPlan(BaseModel):
         share: of the path's variation that the plane holds.
         random_shares: of the planes of random directions with seeds 0, 1, 2…
         true_loss: whether the rows themselves are evaluated, after everything in the plane.
+        excluded: names of the parameters that the path was not looked at in.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,6 +69,7 @@ class TrajectoryPlan(BaseModel):
     share: float
     random_shares: tuple[float, ...]
     true_loss: bool
+    excluded: tuple[str, ...] = ()
 
 
 class CurvaturePlan(BaseModel):
@@ -72,6 +79,9 @@ class CurvaturePlan(BaseModel):
         form: of the product (`workers.engine.hessian.HessianForm`).
         retain: whether the graph of the gradient is kept between products.
         tolerance: of residuals, relative.
+        max_products: of one Lanczos run: as asked, or as many as the memory has room for.
+        probes_at_once: Lanczos runs of a density that are in memory together.
+        steps: products that a single point takes at most; None for a map.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,6 +89,9 @@ class CurvaturePlan(BaseModel):
     form: str
     retain: bool
     tolerance: float
+    max_products: int
+    probes_at_once: int
+    steps: int | None
 
 
 class JobPlan(BaseModel):
@@ -86,7 +99,8 @@ class JobPlan(BaseModel):
 
     `x` and `y` are the axes' points; `y` is None for a line. `anchors` are points that every
     result must know (the centre of a plane, both ends of a line); those that the grid misses
-    are evaluated besides it, with flat indices from `cells` on. Tiles are slices of `order()`.
+    are evaluated besides it, with flat indices from `cells` on. Tiles are slices of `order()`; the
+    only tile of a single point's curvature is all its `steps`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -133,6 +147,14 @@ class JobPlan(BaseModel):
     def evaluations(self) -> int:
         """Points to evaluate in all."""
         return self.in_plane + self.true_points
+
+    @property
+    def steps(self) -> int:
+        """What the work is counted in: points, or the products that a single point's curvature
+        takes at most.
+        """
+        steps = None if self.curvature is None else self.curvature.steps
+        return self.evaluations if steps is None else steps
 
     def coordinates(self) -> NDArray[np.float64]:
         """(α, β) of every flat index, shape (evaluations, 2); β is 0 on a line.

@@ -28,6 +28,7 @@ class JobContext:
 
     Attributes:
         points: checkpoints by id, the origin among them; others are ends of lines.
+        dataset_ids: the ids of `datasets`, in the same order.
     """
 
     job: str
@@ -39,6 +40,21 @@ class JobContext:
     origin: Point
     points: Mapping[str, Point]
     datasets: tuple[Dataset, ...]
+    dataset_ids: tuple[str, ...] = ()
+
+    def dataset(self, identity: str) -> Dataset:
+        """One of the job's data sets by its id.
+
+        Raises:
+            Problem: the job has none of this id.
+        """
+        for known, dataset in zip(self.dataset_ids, self.datasets, strict=True):
+            if known == identity:
+                return dataset
+        raise Problem(
+            "incompatible_inputs",
+            f"{identity} is none of the job's data sets; name it among `datasets`",
+        )
 
     def setting(self, batch_size: int) -> Setting:
         return Setting(
@@ -87,6 +103,7 @@ def open_job(body: Mapping[str, Any]) -> JobContext:
         origin=points[body["origin"]],
         points=points,
         datasets=datasets,
+        dataset_ids=tuple(entry["id"] for entry in body["datasets"]),
     )
 
 
