@@ -66,7 +66,7 @@ def input_digest(
     target: str | None,
     datasets: Sequence[Samples],
     directions: Mapping[str, Direction],
-    path: Sequence[Sequence[str]] = (),
+    path: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The digest of the question.
 
@@ -77,7 +77,7 @@ def input_digest(
         target: digest of the far end's weights, for a line.
         datasets: in the order of the spec.
         directions: by axis, as resolved.
-        path: digests of the weights along each run of a trajectory.
+        path: a trajectory's runs: digests of the weights, and labels, steps, rates that are shown.
     """
     question: dict[str, Any] = {
         "revision": REVISION,
@@ -97,7 +97,7 @@ def input_digest(
             }
             for axis, d in directions.items()
         },
-        "path": [list(run) for run in path],
+        "path": [dict(run) for run in path],
         "asked": _without(plain_json(spec), _NOT_ASKED),
     }
     return digest_json(question)

@@ -27,7 +27,7 @@ class Run:
 
     model: ModelRecord
     checkpoints: tuple[CheckpointRecord, ...]
-    label: str | None
+    label: str
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,17 @@ class Path:
         return tuple(c.id for run in self.runs for c in run.checkpoints)
 
     @property
-    def weights(self) -> list[list[str]]:
-        """Digests, run by run."""
-        return [[c.weights for c in run.checkpoints] for run in self.runs]
+    def question(self) -> list[dict[str, Any]]:
+        """Run by run the weights' digests, and what results show of checkpoints beside them."""
+        return [
+            {
+                "label": run.label,
+                "checkpoints": [
+                    [c.weights, c.label, c.step, c.epoch, c.learning_rate] for c in run.checkpoints
+                ],
+            }
+            for run in self.runs
+        ]
 
     def direction(self, spec: TrajectoryJob, component: int) -> PcaDirection:
         """The plane's axis as it will be recorded."""
@@ -59,13 +67,14 @@ class Path:
         )
 
     def resolved(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The recorded spec with every checkpoint named."""
+        """The recorded spec with every checkpoint and every run named."""
         first, *others = self.runs
         return {
             **body,
             "checkpoints": [c.id for c in first.checkpoints],
+            "label": first.label,
             "runs": [
-                {**asked, "checkpoints": [c.id for c in run.checkpoints]}
+                {**asked, "checkpoints": [c.id for c in run.checkpoints], "label": run.label}
                 for asked, run in zip(body["runs"], others, strict=True)
             ],
         }
@@ -79,7 +88,7 @@ def find_path(session: Session, caller: Caller, spec: TrajectoryJob) -> Path:
             `incompatible_inputs` for another project, another model's checkpoint, or networks
             with other tensors; `model_refused`, `model_not_ready`.
     """
-    own = TrajectoryRun(model=spec.model, checkpoints=spec.checkpoints)
+    own = TrajectoryRun(model=spec.model, checkpoints=spec.checkpoints, label=spec.label)
     first = _run(session, caller, own, "")
     origin = Origin(first.checkpoints[-1], first.model, sockets_of(first.model))
     runs = [first]
@@ -117,7 +126,7 @@ def _run(session: Session, caller: Caller, asked: TrajectoryRun, at: str) -> Run
                 f"model {model.id} has no checkpoints yet; register them first",
                 pointer=f"{at}/model",
             )
-        return Run(model, tuple(found), asked.label)
+        return Run(model, tuple(found), asked.label or model.name)
     known = checkpoints.for_ids(session, asked.checkpoints)
     for i, identity in enumerate(asked.checkpoints):
         if identity not in known or known[identity].model_id != model.id:
@@ -129,4 +138,6 @@ def _run(session: Session, caller: Caller, asked: TrajectoryRun, at: str) -> Run
             )
     if not asked.checkpoints:
         raise Problem("invalid_request", "must not be empty", pointer=f"{at}/checkpoints")
-    return Run(model, tuple(known[identity] for identity in asked.checkpoints), asked.label)
+    return Run(
+        model, tuple(known[identity] for identity in asked.checkpoints), asked.label or model.name
+    )

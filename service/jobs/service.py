@@ -158,7 +158,7 @@ def _question(spec: JobSpec, inputs: Inputs, specs: Mapping[str, Spec]) -> str:
             )
             for axis, resolved in specs.items()
         },
-        path=() if inputs.path is None else inputs.path.weights,
+        path=() if inputs.path is None else inputs.path.question,
     )
 
 

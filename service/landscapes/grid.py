@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.domain.results import GridResult
+from service.domain.trajectory import Trajectory
 
 
 def grid_json(
     result: GridResult, *, provenance: Mapping[str, Any], derived: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`x y datasets status anchors` of the result; `center directions derived provenance` beside.
+    """`x y datasets status anchors` of the result; `center directions derived provenance` beside,
+    and `trajectory` where there is one.
 
     `center` is the trained network itself: the plane's centre, or the line's first end.
     """
@@ -25,6 +27,9 @@ def grid_json(
         },
         "cosine": provenance.get("cosine"),
     }
+    path = Trajectory.of(result)
+    if path is not None:
+        body["trajectory"] = path.to_json(result)
     body["derived"] = dict(derived)
     body["provenance"] = dict(provenance)
     return body

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from service.domain import trajectory
 from service.domain.derived import measure
 from service.domain.digests import digest_json, hex_of
+from service.domain.jobs import TrajectoryJob
 from service.domain.problems import Problem
 from service.domain.results import GridResult, Tile, assemble, decode_npz, unique_names
 from service.domain.units import JobPlan
@@ -17,7 +22,7 @@ from service.http.services import Services
 from service.landscapes import figures
 from service.landscapes.figures import MEDIA_TYPES, FigureQuery, Format
 from service.landscapes.grid import grid_json
-from service.ledger import datasets, units
+from service.ledger import checkpoints, datasets, units
 from service.ledger.records import JobRecord, LandscapeRecord
 from service.ledger.session import Session
 
@@ -34,6 +39,7 @@ class Partial:
 
     Attributes:
         tiles: digests of finished tiles, in order; they name the state of the grid.
+        attachments: what is known from the plan on: a trajectory's path.
     """
 
     job: JobRecord
@@ -41,6 +47,7 @@ class Partial:
     names: tuple[str, ...]
     samples: tuple[int, ...]
     tiles: tuple[str, ...]
+    attachments: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def arrays_of(services: Services, landscape: LandscapeRecord) -> GridResult:
@@ -122,7 +129,17 @@ def partial_of(session: Session, job: JobRecord) -> Partial:
         names=unique_names([d.name for d in data]),
         samples=tuple(d.samples for d in data),
         tiles=tuple(tile.result for tile in units.tiles(session, job.id) if tile.result),
+        attachments=_path(session, job),
     )
+
+
+def _path(session: Session, job: JobRecord) -> dict[str, NDArray[Any]]:
+    if job.kind != "trajectory":
+        return {}
+    spec = TypeAdapter(TrajectoryJob).validate_python(job.spec)
+    plan = JobPlan.model_validate(job.plan)
+    known = checkpoints.for_ids(session, trajectory.rows_of(spec)[0])
+    return trajectory.attachments(plan, spec, known)
 
 
 def partial_tag(partial: Partial) -> str:
@@ -136,7 +153,8 @@ def assembled(services: Services, partial: Partial) -> GridResult:
         Tile.from_npz(services.store.get_bytes(digest, max_bytes=MAX_DATA_BYTES))
         for digest in partial.tiles
     )
-    return assemble(partial.plan, partial.names, partial.samples, tiles)
+    result = assemble(partial.plan, partial.names, partial.samples, tiles)
+    return replace(result, attachments={**partial.attachments, **result.attachments})
 
 
 def partial_json(services: Services, partial: Partial) -> bytes:

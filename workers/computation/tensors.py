@@ -6,12 +6,12 @@ Owns the spelling of directions: a parameter under its own name, a buffer's part
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
 import safetensors.torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from service.domain.problems import Problem
@@ -31,6 +31,19 @@ def read(path: Path, *, code: str, what: str) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise Problem(code, f"{what} is not a readable safetensors file: {error}") from error
     return tensors
+
+
+def read_some(path: Path, names: Collection[str], *, code: str, what: str) -> dict[str, Tensor]:
+    """Those tensors of a file that are named; the others are not read.
+
+    Raises:
+        Problem: `code`, saying that `what` is no safetensors file or lacks a tensor.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {name: file.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise Problem(code, f"{what} cannot be read: {error}") from error
 
 
 def encode_direction(direction: Direction) -> bytes:

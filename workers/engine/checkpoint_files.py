@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,18 +72,32 @@ def _places(path: Path, network: Network) -> dict[str, _Place]:
             raise ParametersInvalid(f"{path.name} is no safetensors file: its header is too long")
         try:
             header = json.loads(file.read(length))
+            if not isinstance(header, dict):
+                raise ValueError
         except ValueError:
             raise ParametersInvalid(
                 f"{path.name} is no safetensors file: its header is no JSON"
             ) from None
+    # a tied tensor may come under any of its names
+    tied: Mapping[str, str] = getattr(network, "tied", {})
+    others = {name: other for other, name in tied.items() if other in header}
     return {
-        name: _place(path, header, name, spec, 8 + length, size)
+        name: _place(
+            path,
+            header,
+            name if name in header else others.get(name, name),
+            spec,
+            8 + length,
+            size,
+        )
         for name, spec in network.parameters.items()
     }
 
 
-def _place(path: Path, header: object, name: str, spec: TensorSpec, base: int, size: int) -> _Place:
-    entry: Any = header.get(name, {}) if isinstance(header, dict) else {}
+def _place(
+    path: Path, header: Mapping[str, Any], name: str, spec: TensorSpec, base: int, size: int
+) -> _Place:
+    entry: Any = header.get(name, {})
     try:
         dtype = _DTYPES[entry["dtype"]]
         shape = tuple(int(length) for length in entry["shape"])

@@ -30,11 +30,18 @@ def standard_gaussians(
         name: the parameter's name.
         shape: its shape; another shape gives unrelated numbers.
     """
-    words = _raw_words(seed, axis, name, shape)
-    # 52 bits and a half: exact in float64, never 0 and never 1, symmetric about one half.
-    uniforms = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
-    gaussians: NDArray[np.float64] = ndtri(uniforms).reshape(tuple(shape))
-    return gaussians
+    return _gaussians(_raw_words(seed, axis, name, shape)).reshape(tuple(shape))
+
+
+class GaussianStream:
+    """The numbers of `standard_gaussians`, flattened row by row, some at a time."""
+
+    def __init__(self, seed: int, axis: str, name: str, shape: Sequence[int]) -> None:
+        self._bits = np.random.Philox(key=_key(seed, axis, name, shape))
+
+    def take(self, count: int) -> NDArray[np.float64]:
+        """The next `count` numbers."""
+        return _gaussians(self._bits.random_raw(count))
 
 
 def rademacher(seed: int, axis: str, name: str, shape: Sequence[int]) -> NDArray[np.float64]:
@@ -42,6 +49,13 @@ def rademacher(seed: int, axis: str, name: str, shape: Sequence[int]) -> NDArray
     words = _raw_words(seed, axis, name, shape)
     signs = 1.0 - 2.0 * (words >> np.uint64(63)).astype(np.float64)
     return signs.reshape(tuple(shape))
+
+
+def _gaussians(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    # 52 bits and a half: exact in float64, never 0 and never 1, symmetric about one half.
+    uniforms = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    gaussians: NDArray[np.float64] = ndtri(uniforms)
+    return gaussians
 
 
 def _raw_words(seed: int, axis: str, name: str, shape: Sequence[int]) -> NDArray[np.uint64]:

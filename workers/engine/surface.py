@@ -15,7 +15,7 @@ from torch import Tensor
 
 from workers.engine.datasets import Dataset
 from workers.engine.direction import Direction
-from workers.engine.evaluation import DatasetEvaluation, Setting, prepare_datasets
+from workers.engine.evaluation import DatasetEvaluation, Setting, cast_point, prepare_datasets
 from workers.engine.memory import memory_guard
 from workers.engine.network import Point
 from workers.engine.placement import BufferPolicy, Placement, PlanePlacement, SegmentPlacement
@@ -96,6 +96,33 @@ class CellEvaluator:
                     for index, cell in enumerate(cells)
                 ]
         return results
+
+    def evaluate_point(self, point: Point) -> tuple[Measurement, ...]:
+        """The measurements at a point beside the plane or line, with the point's own buffers.
+
+        The same bits as those of a cell whose placement writes this very point.
+
+        Raises:
+            MemoryExceeded: naming the batch size that did not fit.
+        """
+        device, precision = self._setting.device, self._setting.precision
+        rows = torch.zeros((len(self._datasets), 3), dtype=torch.float64, device=device)
+        with (
+            memory_guard(self._setting.batch_size),
+            torch.inference_mode(),
+            arithmetic(precision),
+        ):
+            # rounded as a placement rounds: to the type of weights first
+            for name, view in self._placement.parameter_layout.views(self._theta).items():
+                view.copy_(point.parameters[name])
+            if self._used_theta is not self._theta:
+                self._used_theta.copy_(self._theta)
+            placed = cast_point(Point({}, point.buffers), precision.place_dtype, device)
+            buffers = cast_point(placed, precision.compute_dtype, device).buffers
+            infer = self._setting.network.at(self._parameters, buffers)
+            for dataset, row in zip(self._datasets, rows, strict=True):
+                dataset.measure(infer, row)
+        return self._result((0.0, None), rows, True).datasets
 
     def _evaluate_one(self, alpha: float, beta: float | None, rows: Tensor) -> bool:
         across = 0.0 if beta is None else beta

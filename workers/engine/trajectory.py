@@ -31,7 +31,7 @@ from torch import Tensor
 
 from workers.engine.direction import Direction
 from workers.engine.errors import InputInvalid
-from workers.engine.gaussian import standard_gaussians
+from workers.engine.gaussian import GaussianStream
 from workers.engine.network import Network
 
 Array = NDArray[np.float64]
@@ -83,6 +83,8 @@ class PrincipalPlane:
         x, y: unit directions; parameters that were left out are zero.
         explained_variance: shape (n,), all ratios in falling order; the first two are the axes'.
         projection: of every checkpoint, in the source's order.
+        weights: shape (n, 2): the axes as combinations Σ_i w_i m_i of the checkpoints, which says
+            how anything else of theirs (buffers) moves along the axes.
         centring: how the axes were found; coordinates are relative to the centre in both cases.
     """
 
@@ -90,6 +92,7 @@ class PrincipalPlane:
     y: Direction
     explained_variance: Array
     projection: Projection
+    weights: Array
     centring: Centring
 
 
@@ -150,6 +153,7 @@ def principal_plane(
         y=plane.direction(1),
         explained_variance=values / values.sum(),
         projection=_projection(dots * signs, np.eye(2), np.diag(gram).copy(), squares),
+        weights=weights * signs,
         centring=centring,
     )
 
@@ -195,24 +199,23 @@ def random_plane_share(
 ) -> Array:
     """The share of the path's variation on the plane of each seed's two random directions.
 
-    In P dimensions about 2/P is to be expected, which is why random planes show nothing of a path
-    (Li et al. 2018, section 7.1). One pass over the checkpoints for all seeds; shape (seeds,).
+    Blocks of a tensor follow each other, so each random direction is drawn as it is needed and
+    never held whole. In P dimensions about 2/P is to be expected, which is why random planes show
+    nothing of a path (Li et al. 2018, section 7.1). One pass over the checkpoints for all seeds;
+    shape (seeds,).
     """
     rows = _Rows(network, source, centre, names)
     n, k = source.count, 2 * len(seeds)
     dots, gram, total = np.zeros((n, k)), np.zeros((k, k)), 0.0
-    drawn: dict[str, list[Array]] = {}
+    streams: list[GaussianStream] = []
     for block in rows.blocks():
-        if block.name not in drawn:
+        if block.start == 0:
             shape = network.parameters[block.name].shape
-            drawn = {
-                block.name: [
-                    standard_gaussians(seed, axis, block.name, shape).reshape(-1)
-                    for seed in seeds
-                    for axis in ("x", "y")
-                ]
-            }
-        axes = np.stack([d[block.start : block.stop] for d in drawn[block.name]], axis=1)
+            streams = [
+                GaussianStream(seed, axis, block.name, shape) for seed in seeds for axis in "xy"
+            ]
+        count = block.stop - block.start
+        axes = np.stack([stream.take(count) for stream in streams], axis=1)
         dots += block.values @ axes
         gram += axes.T @ axes
         total += float(np.square(block.values).sum())
