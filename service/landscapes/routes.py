@@ -15,6 +15,10 @@ from service.domain.ids import (
     ProjectName,
     Tag,
 )
+from service.exports import About, page_policy
+from service.exports.hdf5 import MEDIA_TYPE as HDF5
+from service.exports.page import MEDIA_TYPE as HTML
+from service.exports.vts import MEDIA_TYPE as VTS
 from service.http.dependencies import Principal, ServicesOf, Transaction
 from service.http.documentation import problems
 from service.http.etag import immutable, transient
@@ -22,7 +26,8 @@ from service.http.paging import Cursor, Limit, link_next
 from service.http.services import Services
 from service.inputs import lookup
 from service.inputs.lookup import Caller
-from service.landscapes import figures, results
+from service.landscapes import exports, figures, results
+from service.landscapes.exports import Hdf5Query, VtsQuery
 from service.landscapes.figures import MEDIA_TYPES, FigureQuery, Format
 from service.landscapes.ranges import parse_ranges
 from service.landscapes.schemas import LandscapeKind, LandscapeOut, LandscapePage, SortBy
@@ -149,6 +154,96 @@ def data_npz(
 
 
 @router.get(
+    "/v1/landscapes/{landscape_id}/data.h5",
+    summary="The values as HDF5",
+    response_class=Response,
+    responses={
+        **_bytes_of(HDF5, "Keys of the published code, and a group for each data set."),
+        **problems("invalid_request", "not_found", "not_supported"),
+    },
+)
+@router.head("/v1/landscapes/{landscape_id}/data.h5", include_in_schema=False)
+def data_h5(
+    landscape_id: LandscapeId,
+    query: Annotated[Hdf5Query, Query()],
+    request: Request,
+    services: ServicesOf,
+    caller: Principal,
+) -> Response:
+    """`xcoordinates ycoordinates train_loss train_acc test_loss test_acc` as the scripts of
+    Li et al. 2018 read them (arrays `[iy][ix]`, accuracies in per cent), `datasets/<name>/…` with
+    everything, `xdirection` and `ydirection`, and the provenance.
+    """
+    landscape, about = _described(services, caller, landscape_id)
+    return immutable(
+        request,
+        tag=exports.tag_of(landscape, about, query, "h5"),
+        media_type=HDF5,
+        filename=f"{landscape.id}.h5",
+        body=lambda: exports.hdf5_of(services, landscape, about, query),
+    )
+
+
+@router.get(
+    "/v1/landscapes/{landscape_id}/data.vts",
+    summary="The surface as a VTK structured grid",
+    response_class=Response,
+    responses={
+        **_bytes_of(VTS, "For ParaView and other readers of VTK's XML."),
+        **problems("invalid_request", "not_found"),
+    },
+)
+@router.head("/v1/landscapes/{landscape_id}/data.vts", include_in_schema=False)
+def data_vts(
+    landscape_id: LandscapeId,
+    query: Annotated[VtsQuery, Query()],
+    request: Request,
+    services: ServicesOf,
+    caller: Principal,
+) -> Response:
+    """Points (α, β, loss or log₁₀ loss) with loss, log₁₀ loss, accuracy, standard error and status
+    of every data set. Cells without a value are hidden.
+    """
+    landscape, about = _described(services, caller, landscape_id)
+    return immutable(
+        request,
+        tag=exports.tag_of(landscape, about, query, "vts"),
+        media_type=VTS,
+        filename=f"{landscape.id}.vts",
+        body=lambda: exports.vts_of(services, landscape, about, query),
+    )
+
+
+@router.get(
+    "/v1/landscapes/{landscape_id}/view",
+    summary="An interactive page",
+    response_class=Response,
+    responses={
+        **_bytes_of(HTML, "Self-contained: it loads nothing else."),
+        **problems("invalid_request", "not_found", "not_supported"),
+    },
+)
+@router.head("/v1/landscapes/{landscape_id}/view", include_in_schema=False)
+def view(
+    landscape_id: LandscapeId, request: Request, services: ServicesOf, caller: Principal
+) -> Response:
+    """A surface to turn, with values under the pointer and the path of training where there is
+    one; curves for a line; the figure where scripts or WebGL are missing. Saved as a file it works
+    without the service.
+    """
+    landscape, about = _described(services, caller, landscape_id)
+    answer = immutable(
+        request,
+        tag=exports.page_tag_of(landscape, about),
+        media_type=HTML,
+        body=lambda: exports.page_of(services, landscape, about),
+    )
+    # with 304 too: a cache takes the headers of that for those that it has
+    answer.headers["Content-Security-Policy"] = page_policy()
+    return answer
+
+
+@router.get(
     "/v1/landscapes/{landscape_id}/figure.{extension}",
     summary="A figure",
     response_class=Response,
@@ -251,6 +346,14 @@ def _visible(services: Services, caller: Caller, landscape_id: str) -> Landscape
         return lookup.landscape(session, caller, landscape_id)
 
 
+def _described(
+    services: Services, caller: Caller, landscape_id: str
+) -> tuple[LandscapeRecord, About]:
+    with services.database.transaction() as session:
+        landscape = lookup.landscape(session, caller, landscape_id)
+        return landscape, exports.about(session, landscape)
+
+
 def shown(landscape: LandscapeRecord) -> LandscapeOut:
     """A landscape as the wire shows it."""
     here = f"/v1/landscapes/{landscape.id}"
@@ -274,6 +377,9 @@ def shown(landscape: LandscapeRecord) -> LandscapeOut:
             "self": here,
             "data": f"{here}/data.json",
             "npz": f"{here}/data.npz",
+            "h5": f"{here}/data.h5",
+            "vts": f"{here}/data.vts",
+            "view": f"{here}/view",
             "figure": f"{here}/figure.png",
             "job": f"/v1/jobs/{landscape.job_id}",
             "model": f"/v1/models/{landscape.model_id}",

@@ -44,11 +44,12 @@ class Ran:
 Run = Callable[..., Ran]
 
 
-def command(*arguments: object, **environment: str) -> Ran:
+def command(*arguments: object, cwd: Path | None = None, **environment: str) -> Ran:
     """Runs `lossatlas` as a shell would, with nothing but these variables."""
     done = subprocess.run(
         [sys.executable, "-m", "lossatlas.cli.command", *map(str, arguments)],
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "COLUMNS": "200", **environment},
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=180,
@@ -60,8 +61,9 @@ def command(*arguments: object, **environment: str) -> Ran:
 
 @pytest.fixture(scope="module")
 def run(live: Live, live_api: Api) -> Run:
-    def run(*arguments: object, code: int = 0, **environment: str) -> Ran:
-        ran = command(*arguments, LOSSATLAS_DATA_DIR=str(live.folder), **environment)
+    def run(*arguments: object, code: int = 0, cwd: Path | None = None, **environment: str) -> Ran:
+        folder = str(live.folder)
+        ran = command(*arguments, cwd=cwd, LOSSATLAS_DATA_DIR=folder, **environment)
         assert ran.code == code, (arguments, ran)
         return ran
 
@@ -114,6 +116,25 @@ def test_a_surface_from_nothing_to_files(run: Run, ids: Ids, tmp_path: Path) -> 
     assert direction["ignore"] == ["bias"]
     assert "<svg" in (tmp_path / "f.svg").read_text()
     assert run("list", "landscapes", "--tag", "t", "--json").json()["items"][0]["id"] == ran.id
+
+
+def test_every_format_is_fetched(run: Run, ids: Ids, tmp_path: Path) -> None:
+    job = run("surface", ids.final, "-d", ids.data, "--num", 3, "--wait").id
+    formats = {
+        "h5": b"\x89HDF\r\n",
+        "vts": b"<?xml",
+        "html": b"<!doctype html>",
+        "json": b"{",
+        "npz": b"PK",
+        "png": PNG,
+        "svg": b"<?xml",
+    }
+    asked = [part for name in formats for part in ("--format", name)]
+    done = run("fetch", job, *asked, "--json", cwd=tmp_path).json()
+    assert done["files"] == [f"{job}.{name}" for name in formats]
+    for name, start in formats.items():
+        assert (tmp_path / f"{job}.{name}").read_bytes().startswith(start), name
+    assert "exe" in run("fetch", job, "--format", "exe", code=2).err
 
 
 def test_a_line_waited_for(run: Run, ids: Ids, tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+import webbrowser
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import lossatlas
 import numpy as np
 import pytest
@@ -96,11 +99,34 @@ def test_a_surface_as_arrays_and_files(
     assert np.array_equal(values["datasets"]["noise"]["loss"]["values"], landscape.loss)
     with np.load(landscape.save_data(tmp_path / "s.npz")) as arrays:
         assert np.array_equal(arrays["d0.loss"], landscape.loss)
+    with h5py.File(landscape.save_data(tmp_path / "s.h5"), "r") as file:
+        assert np.array_equal(file["datasets/noise/loss"], landscape.loss)
+        assert np.array_equal(file["test_acc"][:], 100 * landscape.accuracy)
+    assert b"StructuredGrid" in landscape.save(tmp_path / "s.vts").read_bytes()
+    assert landscape.save(tmp_path / "s.html").read_text() == landscape.page()
+    with pytest.raises(lossatlas.InputError, match=r"\.h5 \.vts"):
+        landscape.save_data(tmp_path / "s.mat")
     with pytest.raises(lossatlas.InputError, match=r"\.png or an \.svg"):
         landscape.save_figure(tmp_path / "s.gif")
     with pytest.raises(lossatlas.ProblemError, match="does not fit a plane"):
         landscape.save_figure(tmp_path / "s.png", view="curve")
     assert not (tmp_path / "s.png").exists()
+
+
+def test_showing_opens_the_page(
+    client: lossatlas.Client, pushed: Pushed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landscape = client.surface(pushed.checkpoint, pushed.data, num=3).wait(120, progress=False)
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    kept = landscape.show(tmp_path / "kept.html")
+    assert opened == [kept.as_uri()]
+    assert kept.read_text().startswith("<!doctype html>")
+    elsewhere = landscape.show()
+    assert elsewhere.name == f"{landscape.id}.html"
+    assert elsewhere.read_bytes() == kept.read_bytes()
+    shutil.rmtree(elsewhere.parent)
+    assert landscape._repr_html_().startswith('<img src="data:image/png;base64,')
 
 
 def test_the_same_question_has_one_answer(client: lossatlas.Client, pushed: Pushed) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import tempfile
+import webbrowser
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +21,12 @@ if TYPE_CHECKING:
 
 View = Literal["curve", "contour", "filled", "heatmap", "surface"]
 Theme = Literal["light", "dark"]
+
+FIGURE_SUFFIXES = (".png", ".svg")
+DATA_SUFFIXES = (".json", ".npz", ".h5", ".vts")
+PAGE_SUFFIXES = (".html",)
+#: Everything that a landscape is written as.
+SUFFIXES = (*FIGURE_SUFFIXES, *DATA_SUFFIXES, *PAGE_SUFFIXES)
 
 
 class Landscape:
@@ -154,24 +164,73 @@ class Landscape:
         raise InputError(f"{path.name}: a figure is a .png or an .svg")
 
     def save_data(self, path: str | Path) -> Path:
-        """Writes the values, JSON or NPZ by the path's suffix. Raises InputError for another."""
+        """Writes the values, in the format of the path's suffix.
+
+        `.json` and `.npz`; `.h5` with the keys of the published code (Li et al. 2018); `.vts` for
+        ParaView.
+
+        Raises:
+            InputError: another suffix.
+        """
         path = Path(path)
         suffix = path.suffix.lower()
-        if suffix not in (".json", ".npz"):
-            raise InputError(f"{path.name}: values are a .json or an .npz")
+        if suffix not in DATA_SUFFIXES:
+            raise InputError(f"{path.name}: values are a {' '.join(DATA_SUFFIXES)}")
         return write_bytes(path, self._transport.call("GET", f"{self._here}/data{suffix}").content)
 
-    def save(self, path: str | Path, view: View | str | None = None) -> Path:
-        """Writes a figure or the values, by the path's suffix: .png .svg .json .npz."""
+    def page(self) -> str:
+        """An interactive page, self-contained HTML: a surface to turn, or curves."""
+        return self._transport.call("GET", f"{self._here}/view").content.decode()
+
+    def save_page(self, path: str | Path) -> Path:
+        """Writes the interactive page. Raises InputError for a suffix other than .html."""
         path = Path(path)
-        if path.suffix.lower() in (".png", ".svg"):
+        if path.suffix.lower() not in PAGE_SUFFIXES:
+            raise InputError(f"{path.name}: a page is an .html")
+        return write_bytes(path, self.page().encode())
+
+    def show(self, path: str | Path | None = None) -> Path:
+        """Writes the interactive page and opens it in a browser.
+
+        Args:
+            path: where to; by default a file of this landscape's id in the temporary folder.
+
+        Returns:
+            The file, which stays.
+        """
+        if path is None:
+            # a folder of our own: a name that others can foresee could lead elsewhere
+            path = Path(tempfile.mkdtemp(prefix="lossatlas-")) / f"{self.id}.html"
+        written = self.save_page(path).resolve()
+        webbrowser.open(written.as_uri())
+        return written
+
+    def save(self, path: str | Path, view: View | str | None = None) -> Path:
+        """Writes a figure, the values or the interactive page, by the path's suffix.
+
+        Raises:
+            InputError: a suffix that is not among `SUFFIXES`.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix in FIGURE_SUFFIXES:
             return self.save_figure(path, view)
-        if path.suffix.lower() in (".json", ".npz"):
+        if suffix in DATA_SUFFIXES:
             return self.save_data(path)
-        raise InputError(f"{path.name}: give a .png or .svg for a figure, .json or .npz for values")
+        if suffix in PAGE_SUFFIXES:
+            return self.save_page(path)
+        raise InputError(
+            f"{path.name}: give {' '.join(FIGURE_SUFFIXES)} for a figure, "
+            f"{' '.join(DATA_SUFFIXES)} for values or .html for a page"
+        )
 
     def _repr_png_(self) -> bytes:
         return self.figure("png")
+
+    def _repr_html_(self) -> str:
+        image = base64.b64encode(self.figure("png")).decode()
+        words = html.escape(f"{self.record.title or self.kind} ({self.id})")
+        return f'<img src="data:image/png;base64,{image}" alt="{words}" style="max-width: 100%">'
 
     @property
     def _here(self) -> str:

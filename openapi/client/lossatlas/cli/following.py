@@ -7,14 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from lossatlas.cli.options import AsJson, Output, Timeout, View, ViewOption, Wait, connect
+from lossatlas.cli.options import AsJson, Format, Output, Timeout, View, ViewOption, Wait, connect
 from lossatlas.cli.output import result, say, show_json, show_table
 from lossatlas.errors import InputError, JobCancelled, ServiceUnreachable, job_failed
 from lossatlas.jobs import Job, words_of
-from lossatlas.landscapes import Landscape
+from lossatlas.landscapes import SUFFIXES, Landscape
 
 JobId = Annotated[str, typer.Argument(help="Id of the job.")]
-_SUFFIXES = (".png", ".svg", ".json", ".npz")
 
 
 def require_outputs(outputs: list[Path] | None) -> None:
@@ -24,8 +23,8 @@ def require_outputs(outputs: list[Path] | None) -> None:
         InputError: another suffix, or no folder.
     """
     for path in outputs or []:
-        if path.suffix.lower() not in _SUFFIXES:
-            raise InputError(f"--output {path}: give a path that ends in {' '.join(_SUFFIXES)}")
+        if path.suffix.lower() not in SUFFIXES:
+            raise InputError(f"--output {path}: give a path that ends in {' '.join(SUFFIXES)}")
         if path.parent.exists() and not path.parent.is_dir():
             raise InputError(f"--output {path}: {path.parent} is no folder")
 
@@ -128,13 +127,19 @@ def fetch(
     landscape: Annotated[str, typer.Argument(help="Id of a landscape, or of its job.")],
     *,
     output: Output = None,
+    format_: Annotated[
+        list[Format] | None,
+        typer.Option("--format", "-f", help="Write it here, named after its id. Repeatable."),
+    ] = None,
     view: ViewOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a finished result: figures and values to files, or the values to stdout."""
+    """Fetch a finished result: figures, values or an interactive page to files, or the measures
+    (the values with --json) to stdout."""
     require_outputs(output)
     with connect() as client:
         found = client.landscape(landscape)
+        output = [*(output or []), *(Path(f"{found.id}.{f.value}") for f in format_ or [])]
         written = _write(found, output, view)
         if as_json:
             show_json(

@@ -25,6 +25,18 @@ class View(StrEnum):
     surface = "surface"
 
 
+class Format(StrEnum):
+    """Files of a landscape."""
+
+    png = "png"
+    svg = "svg"
+    html = "html"
+    json = "json"
+    npz = "npz"
+    h5 = "h5"
+    vts = "vts"
+
+
 class Loss(StrEnum):
     """Named losses."""
 
@@ -86,7 +98,12 @@ Timeout = Annotated[
 ]
 Output = Annotated[
     list[Path] | None,
-    typer.Option("--output", "-o", help="Write the result here: .png .svg .json .npz. Repeatable."),
+    typer.Option(
+        "--output",
+        "-o",
+        help="Write the result here; the suffix says how: .png .svg .html .json .npz .h5 .vts. "
+        "Repeatable.",
+    ),
 ]
 ViewOption = Annotated[
     View | None, typer.Option("--view", help="How to draw; chosen by the kind when left out.")
