@@ -80,6 +80,11 @@ class Settings(BaseSettings):
     tile_seconds: float = Field(default=10.0, gt=0)
     unit_seconds: float = Field(default=3600.0, gt=0, description="Time limit of one unit.")
     unit_memory_bytes: int | None = Field(default=None, ge=256 << 20)
+    curvature_memory_bytes: int = Field(
+        default=2 << 30,
+        ge=1 << 20,
+        description="Of Hessian-vector products and Krylov bases, beside weights and data.",
+    )
     shutdown_seconds: float = Field(
         default=45.0, ge=0, description="How long a unit in hand may go on after SIGTERM."
     )

@@ -86,6 +86,7 @@ def build_supervisor(settings: Settings, shutdown: ShutdownFlag) -> Supervisor:
         lease_seconds=settings.lease_seconds,
         beat_seconds=min(settings.beat_seconds, settings.cancel_poll_seconds),
         shutdown_seconds=settings.shutdown_seconds,
+        curvature_memory_bytes=settings.curvature_memory_bytes,
     )
     worker = f"{socket.gethostname()}:{os.getpid()}"
     return Supervisor(Tools(database, store, cache, runner, shutdown, options, worker))

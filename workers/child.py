@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ from workers.protocol import Frame, read_frames, write_frame
 
 if TYPE_CHECKING:
     from workers.computation.context import JobContext
+    from workers.computation.curvature_evaluators import CurvatureEvaluator
     from workers.computation.evaluators import Space
     from workers.engine.surface import CellEvaluator
 
@@ -36,6 +38,7 @@ class Session:
         self._reply_fd = reply_fd
         self._context: JobContext | None = None
         self._evaluator: tuple[Space, CellEvaluator] | None = None
+        self._curvature: CurvatureEvaluator | None = None
         self._progress_at = 0.0
 
     def answer(self, request: Frame) -> Frame:
@@ -63,7 +66,7 @@ class Session:
     def _open(self, body: Mapping[str, Any]) -> Frame:
         from workers.computation.context import open_job
 
-        self._evaluator = None
+        self._evaluator = self._curvature = None
         self._context = open_job(body)
         return Frame("done")
 
@@ -76,7 +79,8 @@ class Session:
         from workers.computation.preparation import prepare
 
         prepared = prepare(self._opened(), body)
-        self._evaluator = (prepared.space, prepared.evaluator)
+        if prepared.evaluator is not None:
+            self._evaluator = (prepared.space, prepared.evaluator)
         axes = sorted(prepared.objects)
         blobs = tuple(prepared.objects[axis] for axis in axes)
         return Frame("done", {**prepared.body, "axes": axes}, blobs)
@@ -85,7 +89,10 @@ class Session:
         from workers.computation.directions import read_direction
         from workers.computation.evaluators import Space, build_evaluator
         from workers.computation.tile import evaluate_tile
+        from workers.computation.trajectory import read_checkpoint
 
+        if "curvature" in body:
+            return self._curved_tile(body)
         context = self._opened()
         entries = body["directions"]
         space = Space(
@@ -104,7 +111,16 @@ class Session:
                 }
             )
             self._evaluator = (space, build_evaluator(context, space, directions))
-        tile = evaluate_tile(self._evaluator[1], space, body, self._progress)
+        read = partial(read_checkpoint, context)
+        tile = evaluate_tile(self._evaluator[1], space, body, self._progress, read)
+        return Frame("done", {"cells": len(tile.index)}, (tile.to_npz(),))
+
+    def _curved_tile(self, body: Mapping[str, Any]) -> Frame:
+        from workers.computation.curvature_evaluators import build_curvature
+
+        if self._curvature is None:
+            self._curvature = build_curvature(self._opened(), body)
+        tile = self._curvature.tile(body, self._progress)
         return Frame("done", {"cells": len(tile.index)}, (tile.to_npz(),))
 
     def _opened(self) -> JobContext:
@@ -113,6 +129,7 @@ class Session:
         return self._context
 
     def _progress(self, cells_done: int) -> None:
+        """Tells how many cells are done, or products of a single point."""
         now = time.monotonic()
         if now - self._progress_at >= _PROGRESS_SECONDS:
             self._progress_at = now

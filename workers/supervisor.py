@@ -158,7 +158,7 @@ class Supervisor:
             runner.warm()
         elif assignment.kind is UnitKind.TILE:
             plan = assignment.plan
-            if plan.evaluations * plan.cell_seconds <= _SHORT_JOB_SECONDS:
+            if plan.steps * plan.cell_seconds <= _SHORT_JOB_SECONDS:
                 runner.warm()
 
 

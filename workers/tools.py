@@ -42,6 +42,7 @@ class Options:
         tile_seconds: how much work a unit should be.
         unit_seconds: time limit of one unit.
         shutdown_seconds: how long a unit in hand may go on after the worker is told to stop.
+        curvature_memory_bytes: budget of Hessian-vector products and Krylov bases.
     """
 
     device: str
@@ -51,6 +52,7 @@ class Options:
     lease_seconds: int
     beat_seconds: float
     shutdown_seconds: float
+    curvature_memory_bytes: int
 
 
 @dataclass(frozen=True)

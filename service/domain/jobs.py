@@ -7,7 +7,7 @@ their ids, names the result.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, model_validator
 
@@ -125,6 +125,9 @@ class TrajectoryJob(_Job):
     kind: Literal["trajectory"]
     model: ModelId
     checkpoints: Literal["all"] | tuple[CheckpointId, ...] = "all"
+    label: DisplayName | None = Field(
+        default=None, description="Of this run beside others. Left out, the model's name."
+    )
     runs: tuple[TrajectoryRun, ...] = Field(
         default=(),
         max_length=15,
@@ -159,6 +162,18 @@ class TraceEstimate(BaseModel):
 
     method: Literal["deflated", "hutchinson", "hutch++", "xtrace"] = "deflated"
     samples: int = Field(default=16, ge=2, le=10_000)
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        fewest = _FEWEST_SAMPLES.get(self.method, 2)
+        if self.samples < fewest:
+            raise ValueError(f"samples: {self.method} needs {fewest} at least")
+        return self
+
+
+_FEWEST_SAMPLES: Final = {"xtrace": 4, "hutch++": 6}
+#: Ten units in the last place: what residuals in float32 can be told from.
+_FLOAT32_TOLERANCE: Final = 1.2e-6
 
 
 class SpectralDensity(BaseModel):
@@ -213,9 +228,23 @@ class CurvatureJob(_Job):
             raise ValueError("precision: curvature needs float32 or float64")
         if self.buffers is not BufferPolicy.FROZEN and self.map is None:
             raise ValueError("buffers: nothing moves at a single point; leave them frozen")
-        asked = {"trace", "density", "layers", "along", "largest", "smallest"}
-        if self.map is not None and asked & self.model_fields_set:
+        # by value: a spec on record has every default filled in
+        only_at_a_point = self.trace or self.density or self.layers or self.along
+        if self.map is not None and (only_at_a_point or (self.largest, self.smallest) != (1, 1)):
             raise ValueError("map: a map gives λ_min and λ_max only; ask for the rest at a point")
+        if self.precision is Precision.FLOAT32 and 0 < (self.tolerance or 1) < _FLOAT32_TOLERANCE:
+            raise ValueError(
+                f"tolerance: float32 resolves {_FLOAT32_TOLERANCE:g} at best; ask for that, or "
+                "for float64"
+            )
+        wanted = self.largest + self.smallest
+        if self.max_products < wanted:
+            raise ValueError(f"max_products: {wanted} eigenvalues need at least as many products")
+        if wanted == 0 and self.trace is not None and self.trace.method == "deflated":
+            raise ValueError(
+                "trace: the deflated estimate builds on the run that finds eigenvalues; ask for "
+                "one, or for another method"
+            )
         return self
 
 

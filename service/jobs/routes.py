@@ -22,7 +22,7 @@ from service.jobs import following, service
 from service.jobs.schemas import EXAMPLES, EventList, JobKind, JobOut, JobPage
 from service.jobs.shown import shown, shown_event
 from service.ledger import jobs
-from service.ledger.records import JobRecord, Progress
+from service.ledger.records import JobRecord
 
 router = APIRouter(tags=["jobs"])
 
@@ -124,7 +124,7 @@ def list_jobs(
     )
     link_next(request, response, page.next_cursor)
     return JobPage(
-        items=[shown(job, _at_a_glance(job)) for job in page.items],
+        items=[shown(job, jobs.at_a_glance(job)) for job in page.items],
         next_cursor=page.next_cursor,
     )
 
@@ -217,7 +217,3 @@ def _present(services: Services, job_id: str) -> JobOut:
         if job is None:
             raise lookup.absent(job_id, None)
         return shown(job, jobs.progress(session, job_id))
-
-
-def _at_a_glance(job: JobRecord) -> Progress:
-    return Progress(phase=job.phase, done=job.cells_done, total=job.cells_total, eta_seconds=None)

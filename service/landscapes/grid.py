@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from service.domain.curvature import curvature_json
 from service.domain.results import GridResult
 from service.domain.trajectory import Trajectory
 
@@ -13,7 +14,7 @@ def grid_json(
     result: GridResult, *, provenance: Mapping[str, Any], derived: Mapping[str, Any]
 ) -> dict[str, Any]:
     """`x y datasets status anchors` of the result; `center directions derived provenance` beside,
-    and `trajectory` where there is one.
+    and `trajectory` and `curvature` where there are such.
 
     `center` is the trained network itself: the plane's centre, or the line's first end.
     """
@@ -30,6 +31,11 @@ def grid_json(
     path = Trajectory.of(result)
     if path is not None:
         body["trajectory"] = path.to_json(result)
+    curvature = curvature_json(
+        result, directions=directions, timings=provenance.get("timings") or {}
+    )
+    if curvature is not None:
+        body["curvature"] = curvature
     body["derived"] = dict(derived)
     body["provenance"] = dict(provenance)
     return body

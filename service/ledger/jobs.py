@@ -238,7 +238,7 @@ def progress(session: Session, identity: str) -> Progress:
     if job is None:
         raise _absent(identity)
     if job.state is not JobState.RUNNING:
-        return Progress(job.phase, job.cells_done, job.cells_total, eta_seconds=None)
+        return at_a_glance(job)
     held = rows(
         session,
         "SELECT count(*) AS hands, coalesce(sum(cells_done), 0) AS cells FROM units"
@@ -253,7 +253,21 @@ def progress(session: Session, identity: str) -> Progress:
         done=done,
         total=job.cells_total,
         eta_seconds=_remaining(session, job, done, int(held["hands"])),
+        unit=_unit(job),
     )
+
+
+def at_a_glance(job: JobRecord) -> Progress:
+    """How far a job is by its finished tiles alone."""
+    return Progress(
+        job.phase, job.cells_done, job.cells_total, eta_seconds=None, unit=_unit(job)
+    )
+
+
+def _unit(job: JobRecord) -> str:
+    """What a job's work is counted in, once it is planned."""
+    curvature = None if job.plan is None else job.plan.get("curvature")
+    return "products" if curvature and curvature.get("steps") is not None else "cells"
 
 
 def lock(session: Session, identity: str) -> JobRecord:

@@ -87,7 +87,7 @@ def report_prepared(
         " WHERE id = :id",
         id=job.id,
         plan=json(plan.model_dump(mode="json")),
-        cells=plan.evaluations,
+        cells=plan.steps,
     )
     now = rows(session, "SELECT now() AS now")[0]["now"]
     common = {"job_id": job.id, "project": job.project}
@@ -102,7 +102,7 @@ def report_prepared(
             "stop": stop,
             "ready_at": now,
         }
-        for seq, (start, stop) in enumerate(cut_tiles(plan.evaluations, plan.tile_cells))
+        for seq, (start, stop) in enumerate(cut_tiles(plan.steps, plan.tile_cells))
     ]
     for first in range(0, len(tiles), _ROWS):
         session.execute(units_table.insert(), tiles[first : first + _ROWS])
@@ -118,7 +118,7 @@ def report_prepared(
             }
         ],
     )
-    events.add(session, job.id, events.PLANNED, tiles=len(tiles), cells=plan.evaluations)
+    events.add(session, job.id, events.PLANNED, tiles=len(tiles), cells=plan.steps)
     outbox.hint(session, job.id, [str(tile["id"]) for tile in tiles])
 
 

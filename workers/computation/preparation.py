@@ -20,10 +20,12 @@ import torch
 from service.domain.digests import digest_bytes
 from workers.computation import tensors
 from workers.computation.context import JobContext
-from workers.computation.directions import build_direction, read_direction
+from workers.computation.curvature import Question, choose
+from workers.computation.directions import Made, make_direction, read_direction
 from workers.computation.evaluators import Space, build_evaluator, cell
+from workers.computation.trajectory import find_path
 from workers.engine.batching import activation_bytes_per_sample
-from workers.engine.direction import Direction, geometry, orthogonalise
+from workers.engine.direction import Direction, geometry, norm, orthogonalise
 from workers.engine.errors import MemoryExceeded
 from workers.engine.surface import CellEvaluator
 
@@ -48,7 +50,7 @@ class Prepared:
     """
 
     space: Space
-    evaluator: CellEvaluator
+    evaluator: CellEvaluator | None
     objects: Mapping[str, bytes]
     body: Mapping[str, Any]
 
@@ -56,12 +58,21 @@ class Prepared:
 def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
     """Carries out a `prepare` request: `{directions: {axis: {spec, origin, object} or
     {materialised}},
-    orthogonalise, target}`.
+    orthogonalise, target, trajectory, curvature}`; a trajectory's axes are its principal
+    components, a single point's curvature has none.
 
     Raises:
         Problem, EngineError: an input is not usable; MemoryExceeded when one sample is too much.
     """
-    made = {axis: _direction(context, axis, entry) for axis, entry in request["directions"].items()}
+    path = find_path(context, request["trajectory"]) if request.get("trajectory") else None
+    found = {} if path is None else path.directions
+    known = {
+        axis: Made(found[axis])
+        if axis in found and not entry.get("materialised")
+        else _direction(context, axis, entry)
+        for axis, entry in request["directions"].items()
+    }
+    made = {axis: item.direction for axis, item in known.items()}
     recordable = {axis: tensors.encode_direction(direction) for axis, direction in made.items()}
     used = dict(made)
     orthogonalised = bool(request["orthogonalise"]) and "y" in used
@@ -72,13 +83,19 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
         for axis, direction in used.items()
     }
     shape = geometry(used["x"], used.get("y")) if "x" in used else None
-    norms = dict(zip(sorted(used), shape.norms, strict=True)) if shape else {}
+    norms = {axis: norm(direction) for axis, direction in used.items()}
+    asked = request.get("curvature")
+    bent = choose(context, Question.of(asked["asked"]), asked["memory_bytes"]) if asked else None
     space = Space(
         target=request.get("target"),
         directions=tuple((axis, digest_bytes(data)) for axis, data in sorted(objects.items())),
-        batch_size=_batch_size(context),
+        batch_size=_batch_size(context) if bent is None else bent.way.batch_size,
     )
-    space, evaluator, seconds = _probe(context, space, used)
+    evaluator: CellEvaluator | None = None
+    if bent is None:
+        space, evaluator, seconds = _probe(context, space, used)
+    else:
+        seconds = bent.step_seconds
     cosine = shape.cosine if shape else None
     return Prepared(
         space=space,
@@ -91,18 +108,21 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
             "cosine": cosine if cosine is not None and math.isfinite(cosine) else None,
             "orthogonalised": orthogonalised,
             "own": ["y"] if orthogonalised else [],
+            "about": {axis: dict(item.about) for axis, item in known.items()},
             "device": context.device.type,
             "peak_memory_bytes": _peak_memory(context.device),
+            "trajectory": None if path is None else dict(path.body),
+            "curvature": None if bent is None else bent.to_json(),
         },
     )
 
 
-def _direction(context: JobContext, axis: str, entry: Mapping[str, Any]) -> Direction:
+def _direction(context: JobContext, axis: str, entry: Mapping[str, Any]) -> Made:
     if entry.get("materialised"):
-        return read_direction(context, Path(entry["materialised"]))
+        return Made(read_direction(context, Path(entry["materialised"])))
     path = Path(entry["object"]) if entry.get("object") else None
     origin = context.points[entry["origin"]] if "origin" in entry else context.origin
-    return build_direction(context, axis, entry["spec"], path, origin=origin)
+    return make_direction(context, axis, entry["spec"], path, origin=origin)
 
 
 def _batch_size(context: JobContext) -> int:

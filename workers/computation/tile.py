@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.domain.cells import status_from_word
 from service.domain.results import DatasetTile, Tile
 from workers.computation.evaluators import Space, cell
+from workers.engine.network import Point
 from workers.engine.statistics import Measurement
 from workers.engine.surface import CellEvaluator, CellResult
 
@@ -23,24 +25,50 @@ def evaluate_tile(
     space: Space,
     request: Mapping[str, Any],
     on_progress: Callable[[int], None],
+    read_checkpoint: Callable[[str], Point] | None = None,
 ) -> Tile:
-    """Carries out a `tile` request: `{indices: [cells], points: [[α, β], …]}`.
+    """Carries out a `tile` request: `{indices: [cells], points: [[α, β], …], checkpoints}`.
 
     Args:
         on_progress: told how many cells are done, after each.
+        read_checkpoint: gives the weights and buffers in a file. `checkpoints`, where there are
+            any, has for each index the file of the checkpoint that is evaluated itself, or null
+            for a point of the plane.
     Raises:
         MemoryExceeded: at the plan's batch size.
     """
-    cells = [cell(space, alpha, beta) for alpha, beta in request["points"]]
+    files = request.get("checkpoints") or [None] * len(request["points"])
+    inside = [position for position, file in enumerate(files) if file is None]
+    cells = [cell(space, *request["points"][position]) for position in inside]
 
-    def report(index: int, _result: CellResult) -> None:
-        on_progress(index + 1)
+    def report(done: int, _result: CellResult) -> None:
+        on_progress(done + 1)
 
     results = evaluator.evaluate(cells, report)
+    measured = {position: result.datasets for position, result in zip(inside, results, strict=True)}
+    for position, file in enumerate(files):
+        if file is not None and read_checkpoint is not None:
+            measured[position] = evaluator.evaluate_point(read_checkpoint(file))
+            on_progress(len(measured))
+    columns = zip(*(measured[position] for position in range(len(files))), strict=True)
+    return Tile(
+        index=np.asarray(request["indices"], dtype=np.int64),
+        datasets=tuple(_dataset_tile(column) for column in columns),
+    )
+
+
+def tile_of(
+    request: Mapping[str, Any],
+    results: Sequence[CellResult],
+    *,
+    attachments: Mapping[str, NDArray[Any]],
+) -> Tile:
+    """The tile of a `tile` request from its cells' results, in order."""
     columns = zip(*(result.datasets for result in results), strict=True)
     return Tile(
         index=np.asarray(request["indices"], dtype=np.int64),
         datasets=tuple(_dataset_tile(column) for column in columns),
+        attachments=attachments,
     )
 
 

@@ -98,11 +98,17 @@ class SpectralDensity:
 
 
 def spectral_density(
-    operator: SymmetricOperator, *, probes: int = 8, steps: int = 64, seed: int = 0
+    operator: SymmetricOperator,
+    *,
+    probes: int = 8,
+    steps: int = 64,
+    seed: int = 0,
+    at_once: int | None = None,
 ) -> SpectralDensity:
     """The density from `probes` Lanczos runs of at most `steps` steps from vectors of signs.
 
-    The runs go in step, so that their products form blocks. Memory: probes · steps vectors.
+    `at_once` runs, or all of them, go in step, so that their products form blocks. Memory:
+    at_once · steps vectors, and one for each probe.
 
     Raises:
         InputInvalid: no probes or no steps.
@@ -111,7 +117,24 @@ def spectral_density(
     if probes < 1 or steps < 1:
         raise InputInvalid(f"a density needs probes and steps, not {probes} and {steps}")
     starts = rademacher_block(operator, probes, seed, "density")
-    runs = [LanczosRun(operator, start=start) for start in starts]
+    together = max(1, probes if at_once is None else at_once)
+    products = 0
+    nodes, weights = [], []
+    for first in range(0, probes, together):
+        runs = [LanczosRun(operator, start=start) for start in starts[first : first + together]]
+        products += _go(operator, runs, steps)
+        for run in runs:
+            values, columns, _ = run.basis().ritz()
+            nodes.append(values)
+            weights.append(columns[0] ** 2 / probes)
+    probe = [np.full(len(values), index, dtype=np.int64) for index, values in enumerate(nodes)]
+    return SpectralDensity(
+        np.concatenate(nodes), np.concatenate(weights), np.concatenate(probe), products
+    )
+
+
+def _go(operator: SymmetricOperator, runs: list[LanczosRun], steps: int) -> int:
+    """Takes runs `steps` further, in step; the products spent."""
     products = 0
     going = runs
     for _ in range(min(steps, operator.layout.size)):
@@ -122,12 +145,4 @@ def spectral_density(
         going = [run for run in going if not run.exhausted]
         if not going:
             break
-    nodes, weights, probe = [], [], []
-    for index, run in enumerate(runs):
-        values, columns, _ = run.basis().ritz()
-        nodes.append(values)
-        weights.append(columns[0] ** 2 / probes)
-        probe.append(np.full(len(values), index, dtype=np.int64))
-    return SpectralDensity(
-        np.concatenate(nodes), np.concatenate(weights), np.concatenate(probe), products
-    )
+    return products

@@ -109,6 +109,10 @@ class HessianOperator:
                 out[start : start + self._block] = total / self._objective.samples
         return out
 
+    def release(self) -> None:
+        """Lets go of what is kept between products; the next one records it again."""
+        self._kept = []
+
     def _add(self, product: _Product, vectors: Tensor, total: Tensor) -> None:
         if self._form is HessianForm.VMAPPED and len(vectors) > 1:
             total += vmap(product)(vectors)

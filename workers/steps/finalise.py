@@ -5,6 +5,7 @@ Owns the provenance: everything needed to compute the same bits again. Needs no 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,6 +15,7 @@ from service.domain.units import JobPlan
 from service.ledger import units
 from service.ledger.records import NewLandscape, UnitRecord
 from workers.cache import Held
+from workers.steps.path import attachments_of, path_provenance
 from workers.tools import InHand
 
 #: Raised whenever a definition changes that moves a value.
@@ -35,6 +37,7 @@ def carry_out(hand: InHand) -> None:
     result = assemble(
         plan, assignment.dataset_names, [d.samples for d in assignment.datasets], tiles
     )
+    result = replace(result, attachments={**attachments_of(hand, plan), **result.attachments})
     arrays = encode_npz(result.to_arrays())
     data = hand.store_bytes(arrays, "application/x-npz")
     landscape = NewLandscape(
@@ -83,6 +86,7 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
                 "norm": planned.norm,
                 "object": planned.object,
                 "spec": specs[planned.axis],
+                **({"about": planned.about} if planned.about else {}),
             }
             for planned in plan.directions
         },
@@ -102,11 +106,15 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
             "tiles_seconds": sum(tile.seconds or 0.0 for tile in tiles),
         },
         "peak_memory_bytes": plan.peak_memory_bytes,
+        **path_provenance(hand, plan),
+        **({"curvature": plan.curvature.model_dump()} if plan.curvature is not None else {}),
     }
 
 
 def _title(hand: InHand, result: GridResult) -> str:
-    what = "interpolation" if result.y is None else "surface"
+    what = hand.assignment.job.kind
+    if what == "curvature" and result.y is not None:
+        what = "convexity map"
     return f"{hand.assignment.model.name}: {what}"
 
 

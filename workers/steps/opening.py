@@ -8,13 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from service.domain.jobs import InterpolationJob
+from service.domain.jobs import InterpolationJob, TrajectoryJob
 from workers.protocol import Frame
 from workers.tools import InHand
 
 
 def open_job(hand: InHand) -> None:
     """Makes sure that a child has the unit's job open.
+
+    A trajectory's checkpoints, the origin aside, are not opened: they are read when they are due.
 
     Raises:
         UnitFailed: the inputs do not fit each other.
@@ -35,10 +37,11 @@ def open_job(hand: InHand) -> None:
         "weights": {
             identity: str(fetched(hand, checkpoint.weights))
             for identity, checkpoint in assignment.checkpoints.items()
+            if not isinstance(spec, TrajectoryJob) or identity == assignment.job.origin
         },
         "origin": assignment.job.origin,
         "datasets": [
-            {"name": name, "path": str(fetched(hand, dataset.object))}
+            {"id": dataset.id, "name": name, "path": str(fetched(hand, dataset.object))}
             for name, dataset in zip(assignment.dataset_names, assignment.datasets, strict=True)
         ],
     }

@@ -11,12 +11,20 @@ from typing import Any
 
 from service.domain.digests import digest_bytes
 from service.domain.grids import Axis, tile_size
-from service.domain.jobs import AnyJob, InterpolationJob, SurfaceJob
-from service.domain.units import LINE_ANCHORS, PLANE_ANCHORS, JobPlan, PlannedDirection
+from service.domain.jobs import AnyJob, CurvatureJob, InterpolationJob, SurfaceJob, TrajectoryJob
+from service.domain.units import (
+    LINE_ANCHORS,
+    PLANE_ANCHORS,
+    JobPlan,
+    PlannedDirection,
+    TrajectoryPlan,
+)
 from service.ledger import directions, units
 from workers.childprocess import ChildDied
 from workers.protocol import Frame
+from workers.steps.curvature import curvature_axes, curvature_plan, curvature_request
 from workers.steps.opening import fetched, open_job, target_of, threads_of
+from workers.steps.path import axes_under, path_plan, path_request
 from workers.tools import InHand
 
 
@@ -60,9 +68,21 @@ def _request(hand: InHand) -> dict[str, Any]:
     spec = hand.assignment.spec
     return {
         "directions": {axis: _direction(hand, axis) for axis in sorted(hand.assignment.directions)},
-        "orthogonalise": getattr(spec, "orthogonalise", False),
+        "orthogonalise": _orthogonalise(spec),
         "target": target_of(hand),
+        "trajectory": path_request(hand),
+        "curvature": curvature_request(hand),
     }
+
+
+def _orthogonalise(spec: AnyJob) -> bool:
+    match spec:
+        case SurfaceJob():
+            return spec.orthogonalise
+        case CurvatureJob():
+            return spec.map is not None and spec.map.orthogonalise
+        case _:
+            return False
 
 
 def _direction(hand: InHand, axis: str) -> dict[str, Any]:
@@ -78,33 +98,44 @@ def _direction(hand: InHand, axis: str) -> dict[str, Any]:
     }
 
 
-def _axes(spec: AnyJob) -> tuple[Axis, Axis | None]:
-    """The axes that the spec asks for; None for the second of a line."""
+def _axes(spec: AnyJob, body: Any) -> tuple[Axis, Axis | None]:
+    """The axes that the spec asks for, or that the path needs; None for the second of a line."""
     match spec:
         case InterpolationJob():
             return spec.alpha, None
         case SurfaceJob():
             return spec.grid.x, spec.grid.y
-        case _:
-            raise ValueError(f"the axes of a {spec.kind} are not in its spec")
+        case TrajectoryJob():
+            return axes_under(spec, body)
+        case CurvatureJob():
+            return curvature_axes(spec)
+
+
+def _anchors(spec: AnyJob, path: TrajectoryPlan | None) -> tuple[tuple[float, float], ...]:
+    """The centre or the ends; after a trajectory's centre the places of its checkpoints."""
+    if isinstance(spec, InterpolationJob):
+        return LINE_ANCHORS
+    return PLANE_ANCHORS if path is None else PLANE_ANCHORS + path.coordinates
 
 
 def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
     spec = hand.assignment.spec
-    x, y = _axes(spec)
+    path = path_plan(hand, body)
+    x, y = _axes(spec, body)
     norms = {axis: float(norm) for axis, norm in body["norms"].items()}
     if not all(math.isfinite(norm) for norm in norms.values()):
         raise ChildDied("the child reports a norm that is no number")
     plan = JobPlan(
         x=tuple(x.points().tolist()),
         y=None if y is None else tuple(y.points().tolist()),
-        anchors=LINE_ANCHORS if isinstance(spec, InterpolationJob) else PLANE_ANCHORS,
+        anchors=_anchors(spec, path),
         directions=tuple(
             PlannedDirection(
                 axis=axis,
                 id=hand.assignment.directions[axis].id,
                 object=objects[axis],
                 norm=norms[axis],
+                about=body["about"].get(axis, {}),
             )
             for axis in sorted(objects)
         ),
@@ -118,7 +149,11 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
         tile_cells=1,
         peak_memory_bytes=body["peak_memory_bytes"],
         device=body["device"],
+        trajectory=path,
+        curvature=curvature_plan(hand, body),
     )
+    if y is None and plan.curvature is not None:
+        return plan.model_copy(update={"tile_cells": plan.steps})
     cells = tile_size(
         plan.evaluations,
         cell_seconds=plan.cell_seconds,

@@ -16,7 +16,9 @@ from service.domain.units import JobPlan
 from service.ledger import units
 from workers.childprocess import ChildDied
 from workers.protocol import Frame
+from workers.steps.curvature import curvature_of
 from workers.steps.opening import fetched, open_job, target_of
+from workers.steps.path import checkpoints_of
 from workers.tools import InHand
 
 
@@ -66,6 +68,8 @@ def _request(hand: InHand, plan: JobPlan, index: NDArray[np.int64]) -> dict[str,
             }
             for planned in plan.directions
         },
+        **checkpoints_of(hand, plan, index),
+        **curvature_of(hand, plan),
     }
 
 

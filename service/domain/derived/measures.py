@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from service.domain.cells import CellStatus
-from service.domain.derived import barrier, basin, curvature, extremes
+from service.domain.curvature import has_map, is_point
+from service.domain.derived import barrier, basin, curvature, extremes, spectrum
 from service.domain.derived.measure import Measure
 from service.domain.results import DatasetGrid, GridResult
 
@@ -30,6 +31,22 @@ LINE: Final[Mapping[str, _Rule]] = {
     "barrier": barrier.barrier,
     "barrier_over_worse_end": barrier.barrier_over_worse_end,
 }
+#: Of a single point.
+POINT: Final[Mapping[str, _Rule]] = {"center_loss": extremes.center_loss}
+#: Of the Hessian over the first data set, at a point and over a map.
+SPECTRUM: Final[Mapping[str, _Rule]] = {
+    "lambda_max": spectrum.lambda_max,
+    "lambda_min": spectrum.lambda_min,
+    "convexity_ratio": spectrum.convexity_ratio,
+    "trace": spectrum.trace,
+}
+MAP: Final[Mapping[str, _Rule]] = {
+    "lambda_max": spectrum.lambda_max,
+    "lambda_min": spectrum.lambda_min,
+    "convexity_ratio": spectrum.convexity_ratio,
+    "negative_share": spectrum.negative_share,
+    "strongly_negative_share": spectrum.strongly_negative_share,
+}
 
 
 def measure(result: GridResult) -> dict[str, Any]:
@@ -44,10 +61,19 @@ def measure(result: GridResult) -> dict[str, Any]:
 
 
 def _of_dataset(result: GridResult, dataset: DatasetGrid) -> dict[str, Any]:
-    rules = {**ANY, **(LINE if result.y is None else PLANE)}
+    rules = _rules(result)
+    if dataset is result.datasets[0]:
+        rules |= SPECTRUM if is_point(result) else MAP if has_map(result) else {}
     body: dict[str, Any] = {name: rule(result, dataset).to_json() for name, rule in rules.items()}
     codes = dataset.status.ravel()
     body["cells"] = {
         code.word: int((codes == code).sum()) for code in CellStatus if (codes == code).any()
     }
     return body
+
+
+def _rules(result: GridResult) -> dict[str, _Rule]:
+    """The measures of any data set of such a result."""
+    if is_point(result):
+        return dict(POINT)
+    return {**ANY, **(LINE if result.y is None else PLANE)}
