@@ -53,6 +53,12 @@ class PrecisionUnavailable(InputInvalid):
     code = "not_supported"
 
 
+class RecalibrationUnsupported(InputInvalid):
+    """The network's running statistics cannot be recomputed."""
+
+    code = "not_supported"
+
+
 class CurvatureUnsupported(InputInvalid):
     """The program holds an operator without the derivatives that curvature needs."""
 

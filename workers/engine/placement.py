@@ -23,10 +23,14 @@ _BLOCK: Final = 2 << 20
 
 
 class BufferPolicy(StrEnum):
-    """`frozen`: the origin's everywhere. `interpolate`: they move along the direction too."""
+    """`frozen`: the origin's everywhere. `interpolate`: they move along the direction too.
+    `recalibrate`: recomputed from samples at each point (`workers.engine.recalibration`); what
+    cannot be recomputed is the origin's.
+    """
 
     FROZEN = "frozen"
     INTERPOLATE = "interpolate"
+    RECALIBRATE = "recalibrate"
 
     @classmethod
     def named(cls, word: str) -> BufferPolicy:
@@ -39,7 +43,8 @@ class BufferPolicy(StrEnum):
             return cls(word)
         except ValueError:
             raise InputInvalid(
-                f"unknown buffer policy {word!r}; known are 'frozen' and 'interpolate'"
+                f"unknown buffer policy {word!r}; known are 'frozen', 'interpolate' and "
+                "'recalibrate'"
             ) from None
 
 

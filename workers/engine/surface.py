@@ -7,7 +7,7 @@ depend on the cell alone: not on which others are evaluated, in what order, or i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from workers.engine.memory import memory_guard
 from workers.engine.network import Point
 from workers.engine.placement import BufferPolicy, Placement, PlanePlacement, SegmentPlacement
 from workers.engine.precision import arithmetic, require_available
+from workers.engine.recalibration import Recalibrator
 from workers.engine.statistics import Measurement, invalid_buffer, measurement
 
 #: (α, β); β is None on a line.
@@ -39,8 +40,14 @@ class CellEvaluator:
     """Evaluates cells of one plane or line. Not for use by several threads at once."""
 
     def __init__(
-        self, setting: Setting, placement: Placement, datasets: Sequence[DatasetEvaluation]
+        self,
+        setting: Setting,
+        placement: Placement,
+        datasets: Sequence[DatasetEvaluation],
+        recalibrator: Recalibrator | None = None,
     ) -> None:
+        """`recalibrator`, where there is one, replaces every cell's running statistics."""
+        self._recalibrator = recalibrator
         self._setting = setting
         self._placement = placement
         self._datasets = tuple(datasets)
@@ -132,7 +139,10 @@ class CellEvaluator:
         if self._used_theta is not self._theta:
             self._used_theta.copy_(self._theta)
             self._used_state.copy_(self._state)
-        infer = self._setting.network.at(self._parameters, self._buffers)
+        buffers: Mapping[str, Tensor] = self._buffers
+        if self._recalibrator is not None:
+            buffers = self._recalibrator(self._parameters, buffers)
+        infer = self._setting.network.at(self._parameters, buffers)
         for dataset, row in zip(self._datasets, rows, strict=True):
             dataset.measure(infer, row)
         return True
@@ -155,6 +165,7 @@ def plane_evaluator(
     y: Direction | None,
     datasets: Sequence[Dataset],
     buffers: BufferPolicy = BufferPolicy.FROZEN,
+    recalibrator: Recalibrator | None = None,
 ) -> CellEvaluator:
     """f(α, β) = L(θ + αδ + βη), or f(α) = L(θ + αδ) without `y`.
 
@@ -172,7 +183,8 @@ def plane_evaluator(
             setting.precision.place_dtype,
             setting.device,
         )
-        return CellEvaluator(setting, placement, prepare_datasets(setting, origin, datasets))
+        prepared = prepare_datasets(setting, origin, datasets)
+        return CellEvaluator(setting, placement, prepared, recalibrator)
 
 
 def segment_evaluator(
@@ -181,6 +193,7 @@ def segment_evaluator(
     target: Point,
     datasets: Sequence[Dataset],
     buffers: BufferPolicy = BufferPolicy.FROZEN,
+    recalibrator: Recalibrator | None = None,
 ) -> CellEvaluator:
     """f(α) = L((1 − α)θ + αθ′); cells are (α, None).
 
@@ -197,7 +210,8 @@ def segment_evaluator(
             setting.precision.place_dtype,
             setting.device,
         )
-        return CellEvaluator(setting, placement, prepare_datasets(setting, origin, datasets))
+        prepared = prepare_datasets(setting, origin, datasets)
+        return CellEvaluator(setting, placement, prepared, recalibrator)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Nothing here is compiled, evaluated or imported by name: every operator was allo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -15,6 +15,7 @@ from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from service.programs.graph import FLOATING, Graph, TensorSpec
 from service.programs.roles import running_statistics
+from workers.program.batch_statistics import BatchStatistics
 from workers.program.failures import OperatorFailed
 from workers.program.folding import fold
 from workers.program.literals import Situation
@@ -39,6 +40,8 @@ class BoundNetwork:
         parameters, buffers: tensors by name, in the program's order.
         normalisation_parameters, transposed_parameters: see `workers.engine.network.Network`.
         variance_buffers: running variances, by where they enter batch norms.
+        recalibratable: buffers that `recalibrated` computes; None where some batch norm's
+            statistics are part of the program, so that they cannot be replaced.
         tied: other names of tied tensors, with the name kept.
         input_names, input_dtypes: in call order; types as exported.
     """
@@ -68,6 +71,8 @@ class BoundNetwork:
             name for name, spec in self.parameters.items() if spec.transposed
         )
         self.variance_buffers = _variances(graph)
+        self.recalibratable = _recalibratable(graph)
+        self._recalibrating: dict[tuple[torch.dtype, torch.device], _Recalibrating] = {}
         self.tied: Mapping[str, str] = dict(graph.tied)
         self.input_names = tuple(spec.name for spec in graph.inputs)
         self.input_dtypes = tuple(spec.dtype for spec in graph.inputs)
@@ -95,6 +100,41 @@ class BoundNetwork:
             OperatorFailed: an operator cannot take these tensors.
         """
         return self._at(parameters, buffers, differentiable=not torch.is_inference_mode_enabled())
+
+    def recalibrated(
+        self,
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        passes: Sequence[tuple[Tensor, ...]],
+    ) -> dict[str, Tensor]:
+        """The running statistics that batches of samples give at these parameters.
+
+        Each pass is one batch: every batch norm normalises by the batch's own mean and biased
+        variance, as in training, and the pass's statistics are that mean and the unbiased variance.
+        The result is their mean over the passes, as `torch.optim.swa_utils.update_bn` computes it.
+        Everything else stays in evaluation mode (no dropout).
+
+        Args:
+            buffers: those of the point; only what is not recomputed is read.
+            passes: the program's inputs, for each pass.
+
+        Returns:
+            The buffers of `recalibratable` alone, by name.
+
+        Raises:
+            ValueError: the program is not recalibratable.
+            OperatorFailed: an operator cannot take these tensors.
+        """
+        if self.recalibratable is None:
+            raise ValueError("a batch norm's running statistics are part of the program")
+        if not self.recalibratable:
+            return {}
+        key = self._type_and_place(parameters, buffers)
+        program = self._recalibrating.get(key)
+        if program is None:
+            program = _Recalibrating(self.graph, self._placed(*key), *key)
+            self._recalibrating[key] = program
+        return program(parameters, buffers, passes)
 
     def _at(
         self,
@@ -139,7 +179,12 @@ class _BoundProgram:
     """A graph's calls scheduled for one situation."""
 
     def __init__(
-        self, graph: Graph, constants: Mapping[str, Tensor], situation: Situation, folding: bool
+        self,
+        graph: Graph,
+        constants: Mapping[str, Tensor],
+        situation: Situation,
+        folding: bool,
+        statistics: BatchStatistics | None = None,
     ) -> None:
         self._graph = graph
         self._names = [(index, spec.name, spec.role) for index, spec in enumerate(graph.tensors)]
@@ -147,6 +192,8 @@ class _BoundProgram:
         self._first_input, self._inputs = len(graph.tensors), len(graph.inputs)
         calls, self._output = calls_of(graph, situation)
         calls, self._values = live(calls, self._output), graph.values
+        if statistics is not None:
+            calls = statistics.rewritten(calls)
         fixed = fixed_values(calls, self._first_input)
         if folding:
             calls, self._values = fold(graph, calls, self._output, self._values, fixed)
@@ -177,6 +224,35 @@ class _BoundProgram:
             return result
 
         return infer
+
+
+class _Recalibrating:
+    """A graph whose batch norms use batch statistics and keep them."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        constants: Mapping[str, Tensor],
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._statistics = BatchStatistics(running_statistics(graph) or ())
+        situation = Situation.of(graph, dtype, device, differentiable=False)
+        self._program = _BoundProgram(graph, constants, situation, False, self._statistics)
+
+    def __call__(
+        self,
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        passes: Sequence[tuple[Tensor, ...]],
+    ) -> dict[str, Tensor]:
+        self._statistics.clear()
+        infer = self._program.at(parameters, buffers)
+        for inputs in passes:
+            infer(*inputs)
+        found = self._statistics.mean()
+        self._statistics.clear()
+        return found
 
 
 class _Run:
@@ -226,6 +302,15 @@ def _variances(graph: Graph) -> frozenset[str]:
     named = {name for name in buffers if name.rpartition(".")[2] == "running_var"}
     found = running_statistics(graph) or ()
     return frozenset(named | {item.variance for item in found} & buffers)
+
+
+def _recalibratable(graph: Graph) -> frozenset[str] | None:
+    found = running_statistics(graph)
+    if found is None:
+        return None
+    names = frozenset(name for item in found for name in (item.mean, item.variance))
+    buffers = {spec.name for spec in graph.tensors if spec.role == "buffer"}
+    return names if names <= buffers else None
 
 
 def _checked_constants(graph: Graph, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
