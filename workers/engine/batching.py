@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -25,7 +26,9 @@ from workers.engine.evaluation import (
 from workers.engine.memory import memory_guard
 from workers.engine.network import Point
 from workers.engine.precision import arithmetic
-from workers.engine.surface import Cell, CellEvaluator
+
+if TYPE_CHECKING:
+    from workers.engine.surface import Cell, CellEvaluator
 
 _CPU_CANDIDATES = (64, 128, 256, 512)
 _CUDA_CANDIDATES = (512, 1024, 2048, 4096)
