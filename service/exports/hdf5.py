@@ -151,6 +151,11 @@ def _path(file: h5py.File, result: GridResult) -> None:
 
 
 def _put(parent: h5py.Group, name: str, values: NDArray[Any]) -> h5py.Dataset:
+    if values.dtype.kind == "U":
+        # HDF5 has no arrays of code points; texts of one length in UTF-8 it has
+        encoded = np.char.encode(values, "utf-8")
+        kind = h5py.string_dtype("utf-8", max(1, encoded.dtype.itemsize))
+        return parent.create_dataset(name, data=encoded.astype(kind), track_times=False)
     return parent.create_dataset(name, data=values, track_times=False)
 
 

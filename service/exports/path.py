@@ -1,13 +1,13 @@
-"""The path of training on a plane, where a result has one. Pure."""
+"""The path of training on a plane, as files and the page show it. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.domain.cells import CellStatus
 from service.domain.results import GridResult
+from service.domain.trajectory import Trajectory
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Step:
         loss: of the plane at that place, for the first data set; None where it is no number.
         label: shown beside it.
         run: which path it belongs to, from 0.
+        dropped: whether its learning rate is below that of the one before.
     """
 
     x: float
@@ -26,33 +27,37 @@ class Step:
     loss: float | None
     label: str
     run: int = 0
+    dropped: bool = False
 
 
-def path_of(result: GridResult, labels: Sequence[str] | None = None) -> tuple[Step, ...]:
-    """The checkpoints in order; empty when the result is no trajectory's.
-
-    A trajectory has attachments named `trajectory.…` and its checkpoints' projections among the
-    anchors: `trajectory.coordinates`, shape (n, 2), says which; otherwise they are all anchors.
-    """
-    if result.y is None or not any(n.startswith("trajectory.") for n in result.attachments):
+def path_of(result: GridResult) -> tuple[Step, ...]:
+    """The checkpoints in order; empty when the result is no trajectory's."""
+    path = Trajectory.of(result)
+    if path is None or result.y is None:
         return ()
-    points = result.attachments.get("trajectory.coordinates", result.anchors)
-    runs = result.attachments.get("trajectory.runs")
-    known = result.datasets[0].anchors
-    losses = {
-        (float(a), float(b)): float(loss)
-        for (a, b), loss, status in zip(
-            result.anchors.tolist(), known.loss, known.status, strict=True
-        )
-        if status == CellStatus.OK and math.isfinite(loss)
-    }
+    plane = path.plane(result.datasets[0].anchors)
     return tuple(
         Step(
-            x=float(a),
-            y=float(b),
-            loss=losses.get((float(a), float(b))),
-            label=labels[k] if labels is not None and k < len(labels) else f"checkpoint {k + 1}",
-            run=0 if runs is None else int(runs[k]),
+            x=float(path.coordinates[row, 0]),
+            y=float(path.coordinates[row, 1]),
+            loss=float(plane.loss[row])
+            if plane.status[row] == CellStatus.OK and math.isfinite(plane.loss[row])
+            else None,
+            label=_label(path, row),
+            run=int(path.runs[row]),
+            dropped=bool(path.learning_rate_drops[row]),
         )
-        for k, (a, b) in enumerate(points.tolist())
+        for row in range(len(path.runs))
     )
+
+
+def _label(path: Trajectory, row: int) -> str:
+    own = str(path.labels[row])
+    if not own and math.isfinite(path.epochs[row]):
+        own = f"epoch {path.epochs[row]:g}"
+    if not own and math.isfinite(path.steps[row]):
+        own = f"step {path.steps[row]:g}"
+    if not own:
+        own = f"checkpoint {int((path.runs[: row + 1] == path.runs[row]).sum())}"
+    run = str(path.run_labels[path.runs[row]])
+    return f"{run}, {own}" if run and len(path.run_labels) > 1 else own

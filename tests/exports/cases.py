@@ -34,25 +34,44 @@ def two(first: str, second: str) -> GridResult:
 
 
 def with_path(result: GridResult) -> GridResult:
-    """The result as a trajectory's, of four checkpoints."""
-    points = np.array([[-0.9, 0.9], [-0.5, 0.2], [-0.1, 0.1], [0.0, 0.0]])
-    loss = 1 + points[:, 0] ** 2 + 2 * points[:, 1] ** 2
+    """The result as a trajectory's: a run of three checkpoints and one of two."""
+    points = np.array([[-0.9, 0.9], [-0.5, 0.2], [0.0, 0.0], [0.8, 0.6], [0.3, 0.1]])
+    anchors = np.concatenate([[[0.0, 0.0]], points])
+    loss = 1 + anchors[:, 0] ** 2 + 2 * anchors[:, 1] ** 2
     first = result.datasets[0]
-    anchors = replace(
+    tile = replace(
         first.anchors,
         loss=loss,
         stderr=0 * loss,
         accuracy=None,
         status=np.zeros(len(loss), dtype=np.int8),
     )
+    unknown = np.full(5, np.nan)
+    path = {
+        "center": np.array("final"),
+        "centre": np.array(2),
+        "checkpoints": np.array([f"ckp_{k}" for k in range(5)]),
+        "labels": np.array(["früh", "", "last", "", ""]),
+        "runs": np.array([0, 0, 0, 1, 1]),
+        "run_labels": np.array(["small", "large"]),
+        "steps": np.array([0.0, 10, 20, np.nan, np.nan]),
+        "epochs": np.array([0.0, 1.5, 3, np.nan, np.nan]),
+        "learning_rates": np.array([0.1, 0.01, 0.01, np.nan, np.nan]),
+        "coordinates": points,
+        "residuals": 0 * unknown,
+        "distances": np.linalg.norm(points, axis=1),
+        "explained_variance": np.array([0.8, 0.15]),
+        "share": np.array(0.95),
+        "random_shares": np.array([0.01, 0.02]),
+        "true_loss": loss[None, 1:] + 0.1,
+        "true_stderr": 0 * loss[None, 1:],
+        "true_status": np.zeros((1, 5), dtype=np.int8),
+    }
     return replace(
         result,
-        anchors=points,
-        datasets=(replace(first, anchors=anchors),),
-        attachments={
-            "trajectory.true_loss": loss[None] + 0.1,
-            "trajectory.explained_variance": np.array([0.8, 0.15]),
-        },
+        anchors=anchors,
+        datasets=(replace(first, anchors=tile),),
+        attachments={f"trajectory.{name}": values for name, values in path.items()},
     )
 
 

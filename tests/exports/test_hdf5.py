@@ -133,10 +133,13 @@ def test_directions_are_groups() -> None:
 
 def test_a_path_under_the_published_names() -> None:
     with read(with_path(HOLES)) as file:
-        np.testing.assert_array_equal(file["proj_xcoord"], [-0.9, -0.5, -0.1, 0])
-        np.testing.assert_array_equal(file["proj_ycoord"], [0.9, 0.2, 0.1, 0])
+        np.testing.assert_array_equal(file["proj_xcoord"], [-0.9, -0.5, 0, 0.8, 0.3])
+        np.testing.assert_array_equal(file["proj_ycoord"], [0.9, 0.2, 0, 0.6, 0.1])
         np.testing.assert_array_equal(file["explained_variance_ratio_"], [0.8, 0.15])
-        assert file["attachments/trajectory/true_loss"].shape == (1, 4)
+        group = file["attachments/trajectory"]
+        assert group["true_loss"].shape == (1, 5)
+        assert group["labels"].asstr()[:].tolist() == ["früh", "", "last", "", ""]
+        assert group["center"].asstr()[()] == "final"
     with read(WIDE) as file:
         assert "proj_xcoord" not in file
 

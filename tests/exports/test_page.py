@@ -181,14 +181,26 @@ def test_data_sets_and_metrics_are_chosen(page: BrowserPage, write: Write) -> No
 def test_a_path_is_drawn_on_the_surface(page: BrowserPage, write: Write) -> None:
     result = with_path(HOLES)
     steps = path_of(result)
-    assert [(s.x, s.y) for s in steps] == [(-0.9, 0.9), (-0.5, 0.2), (-0.1, 0.1), (0.0, 0.0)]
-    assert steps[-1].loss == 1.0
+    assert [(s.x, s.y) for s in steps[:3]] == [(-0.9, 0.9), (-0.5, 0.2), (0.0, 0.0)]
+    assert [s.label for s in steps] == [
+        "small, früh",
+        "small, epoch 1.5",
+        "small, last",
+        "large, checkpoint 1",
+        "large, checkpoint 2",
+    ]
+    assert [s.run for s in steps] == [0, 0, 0, 1, 1]
+    assert [s.dropped for s in steps] == [False, True, False, False, False]
+    assert steps[2].loss == 1.0
     page.open(write(result, None, steps))
     assert not page.evaluate("document.getElementById('trajectory-control').hidden")
     image = pixels(page)
     orange = np.array([0xD5, 0x5E, 0x00]) / 255
     near = np.abs(image - orange).max(axis=2) < 0.06
     assert near.sum() > 150
+    red = np.array([0xD0, 0, 0]) / 255
+    assert (np.abs(image - red).max(axis=2) < 0.06).sum() > 10
+    assert "learning rate was lowered" in text(page, "help")
     page.evaluate("document.getElementById('trajectory').click()")
     gone = np.abs(pixels(page) - orange).max(axis=2) < 0.06
     assert gone.sum() < 5

@@ -34,7 +34,14 @@ def values_of(result: GridResult, trajectory: Sequence[Step]) -> dict[str, Any]:
             for k, (a, b) in enumerate(result.anchors.tolist())
         ],
         "trajectory": [
-            {"x": step.x, "y": step.y, "loss": step.loss, "label": step.label, "run": step.run}
+            {
+                "x": step.x,
+                "y": step.y,
+                "loss": step.loss,
+                "label": step.label,
+                "run": step.run,
+                "dropped": step.dropped,
+            }
             for step in trajectory
         ],
     }

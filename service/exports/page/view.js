@@ -553,7 +553,8 @@
         if (!steps[k].place) continue;
         const end = k + 1 === steps.length || steps[k + 1].run !== steps[k].run;
         const start = k === 0 || steps[k - 1].run !== steps[k].run;
-        const p = disc(g, steps[k].place, end ? 5.5 : start ? 4.5 : steps.length > 20 ? 1.9 : 2.8,
+        const p = steps[k].dropped && !end ? disc(g, steps[k].place, 4.5, "#d00000", "#ffffff")
+          : disc(g, steps[k].place, end ? 5.5 : start ? 4.5 : steps.length > 20 ? 1.9 : 2.8,
           end ? "#ffffff" : theme("path"), end ? "#000000" : "#ffffff", end || start ? 1.4 : 0.7);
         if (start || end) {
           g.textAlign = p[0] > width - 120 ? "right" : "left";
@@ -700,7 +701,9 @@
     const explain = () => {
       const holes = !voids.length ? "" : voids.length === 1 ? " One cell has no value: grey on the "
         + "floor." : ` ${voids.length} cells have no value: grey on the floor.`;
-      $("help").textContent = KEYS + holes;
+      const drops = values.trajectory.some((s) => s.dropped)
+        ? " Red dots: the learning rate was lowered." : "";
+      $("help").textContent = KEYS + holes + drops;
     };
     return { build, tell: () => { tell(); explain(); } };
   };
