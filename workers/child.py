@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ from workers import sandbox
 from workers.protocol import Frame, read_frames, write_frame
 
 if TYPE_CHECKING:
+    from service.domain.results import Tile
     from workers.computation.context import JobContext
     from workers.computation.curvature_evaluators import CurvatureEvaluator
     from workers.computation.evaluators import Space
@@ -90,6 +92,7 @@ class Session:
         from workers.computation.evaluators import Space, build_evaluator
         from workers.computation.tile import evaluate_tile
         from workers.computation.trajectory import read_checkpoint
+        from workers.engine.recalibration import Recalibration
 
         if "curvature" in body:
             return self._curved_tile(body)
@@ -99,6 +102,7 @@ class Session:
             target=body.get("target"),
             directions=tuple((axis, entries[axis]["digest"]) for axis in sorted(entries)),
             batch_size=body["batch_size"],
+            recalibration=Recalibration(**how) if (how := body.get("recalibration")) else None,
         )
         if self._evaluator is None or self._evaluator[0] != space:
             self._evaluator = None
@@ -113,7 +117,19 @@ class Session:
             self._evaluator = (space, build_evaluator(context, space, directions))
         read = partial(read_checkpoint, context)
         tile = evaluate_tile(self._evaluator[1], space, body, self._progress, read)
+        if body.get("weights"):
+            tile = self._with_weights(tile, space.target)
         return Frame("done", {"cells": len(tile.index)}, (tile.to_npz(),))
+
+    def _with_weights(self, tile: Tile, target: str | None) -> Tile:
+        from workers.computation.weights import histograms
+
+        context = self._opened()
+        ends = [context.origin, *([context.points[target]] if target else [])]
+        found = histograms(context.network, ends)
+        if found is None:
+            return tile
+        return replace(tile, attachments={**tile.attachments, **found.arrays()})
 
     def _curved_tile(self, body: Mapping[str, Any]) -> Frame:
         from workers.computation.curvature_evaluators import build_curvature

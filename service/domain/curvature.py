@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.lines import Lines
 from service.domain.results import GridResult
 
 PREFIX: Final = "curvature."
@@ -57,7 +58,7 @@ MAP_DEFINITIONS: Final[Mapping[str, str]] = {
 
 def is_point(result: GridResult) -> bool:
     """Whether this is a single point, known or still to come; a line has two ends."""
-    return result.y is None and len(result.anchors) < 2
+    return result.y is None and len(result.anchors) < 2 and Lines.of(result) is None
 
 
 def has_spectrum(result: GridResult) -> bool:

@@ -11,7 +11,12 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, model_validator
 
-from service.domain.directions import DirectionChoice, Ignored, PlaneDirections
+from service.domain.directions import (
+    DirectionChoice,
+    Ignored,
+    PlaneDirections,
+    RandomDirection,
+)
 from service.domain.grids import Axis, Grid
 from service.domain.ids import CheckpointId, DatasetId, DisplayName, ModelId, Tag
 
@@ -26,10 +31,28 @@ class Precision(StrEnum):
 
 
 class BufferPolicy(StrEnum):
-    """What running statistics do along a direction."""
+    """What running statistics do along a direction.
+
+    `frozen`: the origin's everywhere. `interpolate`: they move too. `recalibrate`: recomputed from
+    samples at every point.
+    """
 
     FROZEN = "frozen"
     INTERPOLATE = "interpolate"
+    RECALIBRATE = "recalibrate"
+
+
+class Recalibration(BaseModel):
+    """From what running statistics are recomputed, with `buffers: recalibrate`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    samples: int = Field(
+        default=1024,
+        ge=2,
+        le=10_000_000,
+        description="The first ones of the first data set; all of them where it has fewer.",
+    )
 
 
 class ExactSampling(BaseModel):
@@ -50,6 +73,7 @@ class _Job(BaseModel):
     )
     precision: Precision = Precision.FLOAT32
     buffers: BufferPolicy = BufferPolicy.FROZEN
+    recalibration: Recalibration = Recalibration()
     tags: frozenset[Tag] = Field(default=frozenset(), max_length=32)
     priority: int = Field(default=0, ge=-10, le=10)
     force: bool = Field(
@@ -90,6 +114,32 @@ class SurfaceJob(_Job):
     )
     grid: Grid
     sampling: ExactSampling = ExactSampling()
+
+
+class LineJob(_Job):
+    """f(α) = L(θ + αd) along one direction, or along `repeats` random ones, seed after seed."""
+
+    kind: Literal["line"]
+    origin: CheckpointId
+    direction: DirectionChoice
+    repeats: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="How many random directions: of seed, seed + 1, … Shown one by one, with "
+        "their mean and spread.",
+    )
+    alpha: Axis = Axis(min=-1.0, max=1.0, num=51)
+
+    @model_validator(mode="after")
+    def _repeatable(self) -> Self:
+        if self.repeats == 1:
+            return self
+        if not isinstance(self.direction, RandomDirection):
+            raise ValueError("repeats: only a random direction, given inline, can be repeated")
+        if self.direction.seed + self.repeats > 2**63:
+            raise ValueError("repeats: the last seed would be out of range; begin with a lower one")
+        return self
 
 
 class TrajectoryRun(BaseModel):
@@ -163,13 +213,6 @@ class TraceEstimate(BaseModel):
     method: Literal["deflated", "hutchinson", "hutch++", "xtrace"] = "deflated"
     samples: int = Field(default=16, ge=2, le=10_000)
 
-    @model_validator(mode="after")
-    def _enough(self) -> Self:
-        fewest = _FEWEST_SAMPLES.get(self.method, 2)
-        if self.samples < fewest:
-            raise ValueError(f"samples: {self.method} needs {fewest} at least")
-        return self
-
 
 _FEWEST_SAMPLES: Final = {"xtrace": 4, "hutch++": 6}
 #: Ten units in the last place: what residuals in float32 can be told from.
@@ -240,6 +283,9 @@ class CurvatureJob(_Job):
         wanted = self.largest + self.smallest
         if self.max_products < wanted:
             raise ValueError(f"max_products: {wanted} eigenvalues need at least as many products")
+        fewest = 0 if self.trace is None else _FEWEST_SAMPLES.get(self.trace.method, 2)
+        if self.trace is not None and self.trace.samples < fewest:
+            raise ValueError(f"trace/samples: {self.trace.method} needs {fewest} at least")
         if wanted == 0 and self.trace is not None and self.trace.method == "deflated":
             raise ValueError(
                 "trace: the deflated estimate builds on the run that finds eigenvalues; ask for "
@@ -249,22 +295,27 @@ class CurvatureJob(_Job):
 
 
 JobSpec = Annotated[
-    InterpolationJob | SurfaceJob | TrajectoryJob | CurvatureJob, Field(discriminator="kind")
+    InterpolationJob | LineJob | SurfaceJob | TrajectoryJob | CurvatureJob,
+    Field(discriminator="kind"),
 ]
-AnyJob = InterpolationJob | SurfaceJob | TrajectoryJob | CurvatureJob
+AnyJob = InterpolationJob | LineJob | SurfaceJob | TrajectoryJob | CurvatureJob
 JOB_SPEC: TypeAdapter[AnyJob] = TypeAdapter(JobSpec)
 
 #: Every kind of job in the ledger; `ingest` is ours (a model's probe) and cannot be submitted.
-JOB_KINDS = ("interpolation", "surface", "trajectory", "curvature", "ingest")
+JOB_KINDS = ("interpolation", "line", "surface", "trajectory", "curvature", "ingest")
 
 
 def shape_of(spec: AnyJob) -> tuple[int, ...]:
-    """The grid's shape: (n,) for a line, (ny, nx) for a plane; (1,) for a single point."""
+    """The grid's shape: (n,) for a line, (repeats, n) for several, (ny, nx) for a plane; (1,) for
+    a single point.
+    """
     match spec:
         case SurfaceJob():
             return spec.grid.shape
         case InterpolationJob():
             return (spec.alpha.num,)
+        case LineJob():
+            return (spec.repeats, spec.alpha.num)
         case TrajectoryJob():
             return (spec.surface.num, spec.surface.num)
         case CurvatureJob():

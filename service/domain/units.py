@@ -94,13 +94,29 @@ class CurvaturePlan(BaseModel):
     steps: int | None
 
 
+class RecalibrationPlan(BaseModel):
+    """How running statistics are recomputed at every point: chosen once, since both can move a
+    value's bits.
+
+    Attributes:
+        samples: how many of the first data set's.
+        passes: into how many batches they are cut; statistics are the mean over them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    samples: int
+    passes: int
+
+
 class JobPlan(BaseModel):
     """What `prepare` decided once for all tiles, so that bits do not depend on who computes.
 
-    `x` and `y` are the axes' points; `y` is None for a line. `anchors` are points that every
-    result must know (the centre of a plane, both ends of a line); those that the grid misses
-    are evaluated besides it, with flat indices from `cells` on. Tiles are slices of `order()`; the
-    only tile of a single point's curvature is all its `steps`.
+    `x` and `y` are the axes' points; `y` is None for a line. With `lines`, `y` counts the
+    directions from 0, and (α, k) lies at α along the kth (see `service.domain.lines`). `anchors`
+    are points that every result must know (the centre of a plane, both ends of a line); those that
+    the grid misses are evaluated besides it, with flat indices from `cells` on. Tiles are slices
+    of `order()`; the only tile of a single point's curvature is all its `steps`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -121,6 +137,8 @@ class JobPlan(BaseModel):
     device: str
     trajectory: TrajectoryPlan | None = None
     curvature: CurvaturePlan | None = None
+    recalibration: RecalibrationPlan | None = None
+    lines: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -25,6 +25,11 @@ _MODEL_RULES = {
     "precision:": "/precision",
     "buffers:": "/buffers",
     "map:": "/map",
+    "tolerance:": "/tolerance",
+    "max_products:": "/max_products",
+    "trace/samples:": "/trace/samples",
+    "trace:": "/trace",
+    "repeats:": "/repeats",
 }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from service.domain.digests import digest_json
-from service.domain.jobs import AnyJob
+from service.domain.jobs import AnyJob, BufferPolicy
 from service.inputs.plain import plain_json
 
 #: Raised when the meaning of a spec changes, so that older results are not taken for answers.
@@ -53,6 +53,7 @@ class Direction:
 #: Fields of specs that name things by id, or ask for nothing to be computed.
 _NOT_ASKED: Final = frozenset(
     {"tags", "priority", "force", "origin", "target", "datasets", "directions", "along"}
+    | {"direction"}
     | {"model", "checkpoints", "runs"}
 )
 _IDS_OF_DIRECTIONS: Final = frozenset({"target", "dataset", "checkpoints"})
@@ -98,9 +99,15 @@ def input_digest(
             for axis, d in directions.items()
         },
         "path": [dict(run) for run in path],
-        "asked": _without(plain_json(spec), _NOT_ASKED),
+        "asked": _without(plain_json(spec), _NOT_ASKED | _unused(spec)),
     }
     return digest_json(question)
+
+
+def _unused(spec: AnyJob) -> frozenset[str]:
+    """Fields that count for nothing beside the others of this spec."""
+    used = spec.buffers is BufferPolicy.RECALIBRATE
+    return frozenset() if used else frozenset({"recalibration"})
 
 
 def _without(value: Any, names: frozenset[str]) -> Any:

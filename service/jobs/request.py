@@ -14,12 +14,15 @@ from service.domain.directions import (
     EigenvectorDirection,
     GradientDirection,
     PlaneDirections,
+    RandomDirection,
     UploadedDirection,
 )
 from service.domain.jobs import (
     AnyJob,
+    BufferPolicy,
     CurvatureJob,
     InterpolationJob,
+    LineJob,
     SurfaceJob,
     TrajectoryJob,
     shape_of,
@@ -56,7 +59,7 @@ class Inputs:
     """Everything that a job refers to, found and fitting together.
 
     Attributes:
-        directions: by axis: `x`, `y`, and `along0`… for those that curvature is asked along.
+        directions: by axis: `x`, `y`; `line0`… of a line; `along0`… of curvature.
         path: a trajectory's runs.
     """
 
@@ -80,6 +83,7 @@ def require_size(spec: AnyJob, limit: int) -> None:
 
 _GRID_AT = {
     "interpolation": "/alpha",
+    "line": "/alpha",
     "surface": "/grid",
     "trajectory": "/surface/num",
     "curvature": "/map/grid",
@@ -97,6 +101,7 @@ def look_up(session: Session, caller: Caller, spec: AnyJob) -> Inputs:
     if isinstance(spec, TrajectoryJob):
         path = find_path(session, caller, spec)
         lookup.may_submit(caller, path.origin.model.project, "/model")
+        _require_recalibratable(spec, path.origin)
         datasets = _datasets(session, caller, spec, path.origin)
         directions = {
             axis: Wanted(path.direction(spec, component), None, Needs(), "")
@@ -106,6 +111,7 @@ def look_up(session: Session, caller: Caller, spec: AnyJob) -> Inputs:
     checkpoint, model = lookup.checkpoint(session, caller, spec.origin, "/origin")
     lookup.may_submit(caller, model.project, "/origin")
     origin = Origin(checkpoint, model, sockets_of(model))
+    _require_recalibratable(spec, origin)
     datasets = _datasets(session, caller, spec, origin)
     search = _Search(session, caller, origin, datasets)
     match spec:
@@ -114,6 +120,8 @@ def look_up(session: Session, caller: Caller, spec: AnyJob) -> Inputs:
             line = SPEC.validate_python({"kind": "between", "target": spec.target})
             wanted = Wanted(line, None, Needs(target=target), "")
             return Inputs(origin, target, datasets, {"x": wanted})
+        case LineJob():
+            return Inputs(origin, None, datasets, search.lines(spec))
         case SurfaceJob():
             return Inputs(origin, None, datasets, search.plane(spec.directions, "/directions"))
         case CurvatureJob():
@@ -126,6 +134,32 @@ def look_up(session: Session, caller: Caller, spec: AnyJob) -> Inputs:
 
 
 _MAP_AT = "/map/directions"
+
+
+def _require_recalibratable(spec: AnyJob, origin: Origin) -> None:
+    """Raises Problem `not_supported` where running statistics cannot be recomputed."""
+    if spec.buffers is not BufferPolicy.RECALIBRATE:
+        return
+    if isinstance(spec, CurvatureJob):
+        raise Problem(
+            "not_supported",
+            "curvature is taken with statistics that do not move with the weights; use the "
+            "buffers `frozen` or `interpolate`",
+            pointer="/buffers",
+        )
+    if not (origin.model.signature or {}).get("recalibratable", False):
+        raise Problem(
+            "not_supported",
+            f"the running statistics of model {origin.model.name!r} cannot be recomputed: "
+            + (
+                "it is a named architecture; register it as an exported program"
+                if origin.model.program is None
+                else "a batch norm's are constants of the program; export a module that keeps "
+                "them as buffers"
+            )
+            + ", or use the buffers `frozen` or `interpolate`",
+            pointer="/buffers",
+        )
 
 
 @dataclass(frozen=True)
@@ -141,6 +175,18 @@ class _Search:
         return {
             "x": self.find(directions.x, f"{at}/x", "x"),
             "y": self.find(directions.y, f"{at}/y", "y"),
+        }
+
+    def lines(self, spec: LineJob) -> dict[str, Wanted]:
+        """One direction, or random ones of growing seeds."""
+        if not isinstance(spec.direction, RandomDirection):
+            return {"line0": self.find(spec.direction, "/direction", "x")}
+        seeds = range(spec.direction.seed, spec.direction.seed + spec.repeats)
+        return {
+            f"line{k}": self.find(
+                spec.direction.model_copy(update={"seed": seed}), "/direction", "x"
+            )
+            for k, seed in enumerate(seeds)
         }
 
     def find(self, choice: DirectionChoice, at: str, stream: str) -> Wanted:

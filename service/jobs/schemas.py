@@ -24,6 +24,17 @@ EXAMPLES: Final[dict[str, Any]] = {
             "buffers": "frozen",
         },
     },
+    "line": {
+        "summary": "Five random directions, one after another",
+        "value": {
+            "kind": "line",
+            "origin": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
+            "direction": {"kind": "random", "seed": 1, "normalize": "filter"},
+            "repeats": 5,
+            "alpha": {"min": -1, "max": 1, "num": 51},
+            "datasets": ["dst_01k5m8z3r7q9w2x4y6t8v0b1c5"],
+        },
+    },
     "surface": {
         "summary": "A filter-normalised surface",
         "value": {
@@ -64,6 +75,7 @@ class JobKind(StrEnum):
     """Kinds of job; `ingest` is the service's own."""
 
     INTERPOLATION = "interpolation"
+    LINE = "line"
     SURFACE = "surface"
     TRAJECTORY = "trajectory"
     CURVATURE = "curvature"

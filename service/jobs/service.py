@@ -10,7 +10,7 @@ from typing import Any
 from service.domain.digests import digest_json
 from service.domain.directions import BetweenDirection
 from service.domain.jobs import AnyJob as JobSpec
-from service.domain.jobs import CurvatureJob, SurfaceJob, shape_of
+from service.domain.jobs import CurvatureJob, LineJob, SurfaceJob, shape_of
 from service.domain.problems import Problem
 from service.http.services import Services
 from service.inputs import recording
@@ -174,6 +174,8 @@ def _resolved(spec: JobSpec, inputs: Inputs, specs: Mapping[str, Spec]) -> dict[
     match spec:
         case SurfaceJob():
             body["directions"] = shown
+        case LineJob():
+            body["direction"] = shown["line0"]
         case CurvatureJob():
             if spec.map is not None:
                 body["map"]["directions"] = {axis: shown[axis] for axis in ("x", "y")}

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.domain.curvature import curvature_json
+from service.domain.lines import Lines
 from service.domain.results import GridResult
 from service.domain.trajectory import Trajectory
+from service.domain.weights import WeightHistograms
 
 
 def grid_json(
     result: GridResult, *, provenance: Mapping[str, Any], derived: Mapping[str, Any]
 ) -> dict[str, Any]:
     """`x y datasets status anchors` of the result; `center directions derived provenance` beside,
-    and `trajectory` and `curvature` where there are such.
+    and `trajectory`, `curvature`, `line` and `weights` where there are such.
 
     `center` is the trained network itself: the plane's centre, or the line's first end.
     """
@@ -36,6 +38,11 @@ def grid_json(
     )
     if curvature is not None:
         body["curvature"] = curvature
+    lines, weights = Lines.of(result), WeightHistograms.of(result)
+    if lines is not None:
+        body["line"] = lines.to_json(result)
+    if weights is not None:
+        body["weights"] = weights.to_json()
     body["derived"] = dict(derived)
     body["provenance"] = dict(provenance)
     return body

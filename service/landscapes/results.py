@@ -14,6 +14,7 @@ from service.domain import trajectory
 from service.domain.derived import measure
 from service.domain.digests import digest_json, hex_of
 from service.domain.jobs import TrajectoryJob
+from service.domain.lines import gathered
 from service.domain.problems import Problem
 from service.domain.results import GridResult, Tile, assemble, decode_npz, unique_names
 from service.domain.units import JobPlan
@@ -153,7 +154,7 @@ def assembled(services: Services, partial: Partial) -> GridResult:
         Tile.from_npz(services.store.get_bytes(digest, max_bytes=MAX_DATA_BYTES))
         for digest in partial.tiles
     )
-    result = assemble(partial.plan, partial.names, partial.samples, tiles)
+    result = gathered(partial.plan, assemble(partial.plan, partial.names, partial.samples, tiles))
     return replace(result, attachments={**partial.attachments, **result.attachments})
 
 

@@ -29,6 +29,8 @@ class JobContext:
     Attributes:
         points: checkpoints by id, the origin among them; others are ends of lines.
         dataset_ids: the ids of `datasets`, in the same order.
+        recalibration_samples: how many of the first data set's samples running statistics are
+            recomputed from, with those buffers.
     """
 
     job: str
@@ -41,6 +43,7 @@ class JobContext:
     points: Mapping[str, Point]
     datasets: tuple[Dataset, ...]
     dataset_ids: tuple[str, ...] = ()
+    recalibration_samples: int = 1024
 
     def dataset(self, identity: str) -> Dataset:
         """One of the job's data sets by its id.
@@ -104,6 +107,7 @@ def open_job(body: Mapping[str, Any]) -> JobContext:
         points=points,
         datasets=datasets,
         dataset_ids=tuple(entry["id"] for entry in body["datasets"]),
+        recalibration_samples=body["recalibration_samples"],
     )
 
 

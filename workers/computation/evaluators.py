@@ -1,30 +1,50 @@
 """The evaluator of a job's cells: built once in a child and reused by the units that follow.
 
-Owns the choice between a line through two checkpoints and a plane spanned by directions.
+Owns the choice between a line through two checkpoints, lines along directions and a plane.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from workers.computation.context import JobContext
 from workers.engine.direction import Direction
-from workers.engine.surface import Cell, CellEvaluator, plane_evaluator, segment_evaluator
+from workers.engine.placement import BufferPolicy
+from workers.engine.recalibration import Recalibration, Recalibrator
+from workers.engine.surface import (
+    Cell,
+    CellEvaluator,
+    plane_evaluator,
+    rays_evaluator,
+    segment_evaluator,
+)
+
+#: Axes of directions that are looked along one by one: `line0`, `line1`, …
+LINE_AXIS: Final = "line"
 
 
 @dataclass(frozen=True)
 class Space:
-    """Where cells lie: on the segment to `target`, or in the plane of `directions`.
+    """Where cells lie: on the segment to `target`, in the plane of `directions` x and y, or along
+    each of `directions` line0, line1, … by itself.
 
     Attributes:
         target: a checkpoint's id, for f(α) = L((1−α)θ + αθ′).
         directions: digests of the materialised directions by axis, for f(α, β).
+        recalibration: how running statistics are recomputed, where they are.
     """
 
     target: str | None
     directions: tuple[tuple[str, str], ...]
     batch_size: int
+    recalibration: Recalibration | None = None
+
+    @property
+    def rays(self) -> int:
+        """How many directions are looked along one by one; 0 for a segment or a plane."""
+        return sum(axis.startswith(LINE_AXIS) for axis, _ in self.directions)
 
 
 def build_evaluator(
@@ -32,6 +52,11 @@ def build_evaluator(
 ) -> CellEvaluator:
     """Raises EngineError when inputs do not fit, MemoryExceeded when memory does not suffice."""
     setting = context.setting(space.batch_size)
+    recalibrator = None
+    if context.buffers is BufferPolicy.RECALIBRATE and space.recalibration is not None:
+        recalibrator = Recalibrator(
+            setting, context.origin, context.datasets[0], space.recalibration
+        )
     if space.target is not None:
         return segment_evaluator(
             setting,
@@ -39,6 +64,16 @@ def build_evaluator(
             context.points[space.target],
             context.datasets,
             context.buffers,
+            recalibrator,
+        )
+    if space.rays:
+        return rays_evaluator(
+            setting,
+            context.origin,
+            [directions[f"{LINE_AXIS}{k}"] for k in range(space.rays)],
+            context.datasets,
+            context.buffers,
+            recalibrator,
         )
     return plane_evaluator(
         setting,
@@ -47,6 +82,7 @@ def build_evaluator(
         directions.get("y"),
         context.datasets,
         context.buffers,
+        recalibrator,
     )
 
 

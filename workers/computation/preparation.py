@@ -11,7 +11,7 @@ import math
 import resource
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ from workers.computation.trajectory import find_path
 from workers.engine.batching import activation_bytes_per_sample
 from workers.engine.direction import Direction, geometry, norm, orthogonalise
 from workers.engine.errors import MemoryExceeded
+from workers.engine.placement import BufferPolicy
+from workers.engine.recalibration import Recalibration, plan_recalibration
 from workers.engine.surface import CellEvaluator
 
 #: Activations of one batch: what the caches of a CPU hold, or what keeps a GPU's cores busy.
@@ -90,6 +92,7 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
         target=request.get("target"),
         directions=tuple((axis, digest_bytes(data)) for axis, data in sorted(objects.items())),
         batch_size=_batch_size(context) if bent is None else bent.way.batch_size,
+        recalibration=_recalibration(context),
     )
     evaluator: CellEvaluator | None = None
     if bent is None:
@@ -111,6 +114,7 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
             "about": {axis: dict(item.about) for axis, item in known.items()},
             "device": context.device.type,
             "peak_memory_bytes": _peak_memory(context.device),
+            "recalibration": None if space.recalibration is None else asdict(space.recalibration),
             "trajectory": None if path is None else dict(path.body),
             "curvature": None if bent is None else bent.to_json(),
         },
@@ -123,6 +127,14 @@ def _direction(context: JobContext, axis: str, entry: Mapping[str, Any]) -> Made
     path = Path(entry["object"]) if entry.get("object") else None
     origin = context.points[entry["origin"]] if "origin" in entry else context.origin
     return make_direction(context, axis, entry["spec"], path, origin=origin)
+
+
+def _recalibration(context: JobContext) -> Recalibration | None:
+    if context.buffers is not BufferPolicy.RECALIBRATE:
+        return None
+    return plan_recalibration(
+        context.setting(1), context.origin, context.datasets[0], context.recalibration_samples
+    )
 
 
 def _batch_size(context: JobContext) -> int:

@@ -6,7 +6,7 @@ vectors it combines (θ, δ, η or θ, θ′), one flat vector each, on the devi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -105,6 +105,12 @@ class _Vectors:
             ]
         )
 
+    def _buffer_part(self, direction: Direction) -> dict[str, Tensor]:
+        return {
+            entry.name: direction.buffers.get(entry.name, torch.zeros(entry.shape))
+            for entry in self.buffer_layout.entries
+        }
+
     def _never_negative(self, variances: Callable[[], Tensor]) -> bool:
         if not self._moves_buffers or not self._variances:
             return True
@@ -154,12 +160,6 @@ class PlanePlacement(_Vectors):
 
         return self._never_negative(variances)
 
-    def _buffer_part(self, direction: Direction) -> dict[str, Tensor]:
-        return {
-            entry.name: direction.buffers.get(entry.name, torch.zeros(entry.shape))
-            for entry in self.buffer_layout.entries
-        }
-
 
 class SegmentPlacement(_Vectors):
     """(1 − α)θ + αθ′, with the very bits of θ at α = 0 and of θ′ at α = 1."""
@@ -194,6 +194,45 @@ class SegmentPlacement(_Vectors):
         return self._never_negative(lambda: torch.lerp(start, end, alpha))
 
 
+class RaysPlacement(_Vectors):
+    """θ + αd_k: cell (α, k) lies along the kth of several directions, k = 0, 1, …
+
+    The directions stay on the host, however many there are: one is moved per cell.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        origin: Point,
+        directions: Sequence[Direction],
+        policy: BufferPolicy,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        super().__init__(network, origin, policy, dtype, device)
+        host = torch.device("cpu")
+        self._parameters = _Moves(
+            self._theta,
+            [self.parameter_layout.flatten(d.parameters, dtype, host) for d in directions],
+        )
+        moved = [self._buffer_part(d) for d in directions]
+        self._buffers = _Moves(
+            self._state, [self.buffer_layout.flatten(part, dtype, host) for part in moved]
+        )
+        self._host_state = self._host_variances(origin.buffers)
+        self._host_steps = [self._host_variances(part) for part in moved]
+
+    def write(self, alpha: float, beta: float, parameters: Tensor, buffers: Tensor) -> None:
+        self._parameters.write_along(int(beta), alpha, parameters)
+        if self._moves_buffers:
+            self._buffers.write_along(int(beta), alpha, buffers)
+        else:
+            buffers.copy_(self._state)
+
+    def is_valid(self, alpha: float, beta: float) -> bool:
+        return self._never_negative(lambda: self._host_state + alpha * self._host_steps[int(beta)])
+
+
 class _Moves:
     """out = θ + (αδ + βη), the sum of the moves in float64 and rounded once to the origin's type.
 
@@ -211,11 +250,19 @@ class _Moves:
         )
 
     def write(self, coordinates: tuple[float, float], out: Tensor) -> None:
+        self._write(list(zip(coordinates, self._steps, strict=False)), out)
+
+    def write_along(self, index: int, coordinate: float, out: Tensor) -> None:
+        """θ and a move along one of the directions alone."""
+        self._write([(coordinate, self._steps[index])], out)
+
+    def _write(self, moves: list[tuple[float, Tensor]], out: Tensor) -> None:
+        (first, step), *others = moves
         for start in range(0, out.numel(), _BLOCK):
             stop = min(start + _BLOCK, out.numel())
-            moved = self._block[: stop - start].copy_(self._steps[0][start:stop])
-            moved.mul_(coordinates[0])
-            if len(self._steps) > 1:
-                moved.add_(self._steps[1][start:stop], alpha=coordinates[1])
+            moved = self._block[: stop - start].copy_(step[start:stop])
+            moved.mul_(first)
+            for coordinate, other in others:
+                moved.add_(other[start:stop], alpha=coordinate)
             out[start:stop].copy_(moved)
         out.add_(self._origin)

@@ -18,7 +18,13 @@ from workers.engine.direction import Direction
 from workers.engine.evaluation import DatasetEvaluation, Setting, cast_point, prepare_datasets
 from workers.engine.memory import memory_guard
 from workers.engine.network import Point
-from workers.engine.placement import BufferPolicy, Placement, PlanePlacement, SegmentPlacement
+from workers.engine.placement import (
+    BufferPolicy,
+    Placement,
+    PlanePlacement,
+    RaysPlacement,
+    SegmentPlacement,
+)
 from workers.engine.precision import arithmetic, require_available
 from workers.engine.recalibration import Recalibrator
 from workers.engine.statistics import Measurement, invalid_buffer, measurement
@@ -179,6 +185,33 @@ def plane_evaluator(
             origin,
             x,
             y,
+            buffers,
+            setting.precision.place_dtype,
+            setting.device,
+        )
+        prepared = prepare_datasets(setting, origin, datasets)
+        return CellEvaluator(setting, placement, prepared, recalibrator)
+
+
+def rays_evaluator(
+    setting: Setting,
+    origin: Point,
+    directions: Sequence[Direction],
+    datasets: Sequence[Dataset],
+    buffers: BufferPolicy = BufferPolicy.FROZEN,
+    recalibrator: Recalibrator | None = None,
+) -> CellEvaluator:
+    """f_k(α) = L(θ + αd_k) for several directions; cells are (α, k).
+
+    Raises:
+        PrecisionUnavailable, TargetsInvalid, MemoryExceeded: see `prepare_datasets`.
+    """
+    require_available(setting.precision, setting.device)
+    with memory_guard(setting.batch_size):
+        placement = RaysPlacement(
+            setting.network,
+            origin,
+            directions,
             buffers,
             setting.precision.place_dtype,
             setting.device,

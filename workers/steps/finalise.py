@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from service.domain.derived import measure
+from service.domain.lines import gathered
 from service.domain.results import GridResult, Tile, assemble, encode_npz
 from service.domain.units import JobPlan
 from service.ledger import units
@@ -37,6 +38,7 @@ def carry_out(hand: InHand) -> None:
     result = assemble(
         plan, assignment.dataset_names, [d.samples for d in assignment.datasets], tiles
     )
+    result = gathered(plan, result)
     result = replace(result, attachments={**attachments_of(hand, plan), **result.attachments})
     arrays = encode_npz(result.to_arrays())
     data = hand.store_bytes(arrays, "application/x-npz")
@@ -73,6 +75,7 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
         "threads": plan.threads,
         "batch_size": plan.batch_size,
         "buffers": plan.buffers.value,
+        "recalibration": plan.recalibration and plan.recalibration.model_dump(),
         "samples": {
             name: dataset.samples
             for name, dataset in zip(assignment.dataset_names, assignment.datasets, strict=True)

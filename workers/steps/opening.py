@@ -34,6 +34,7 @@ def open_job(hand: InHand) -> None:
         "loss": assignment.model.loss,
         "precision": spec.precision.value,
         "buffers": spec.buffers.value,
+        "recalibration_samples": spec.recalibration.samples,
         "weights": {
             identity: str(fetched(hand, checkpoint.weights))
             for identity, checkpoint in assignment.checkpoints.items()

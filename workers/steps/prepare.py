@@ -11,12 +11,20 @@ from typing import Any
 
 from service.domain.digests import digest_bytes
 from service.domain.grids import Axis, tile_size
-from service.domain.jobs import AnyJob, CurvatureJob, InterpolationJob, SurfaceJob, TrajectoryJob
+from service.domain.jobs import (
+    AnyJob,
+    CurvatureJob,
+    InterpolationJob,
+    LineJob,
+    SurfaceJob,
+    TrajectoryJob,
+)
 from service.domain.units import (
     LINE_ANCHORS,
     PLANE_ANCHORS,
     JobPlan,
     PlannedDirection,
+    RecalibrationPlan,
     TrajectoryPlan,
 )
 from service.ledger import directions, units
@@ -109,6 +117,9 @@ def _axes(spec: AnyJob, body: Any) -> tuple[Axis, Axis | None]:
             return axes_under(spec, body)
         case CurvatureJob():
             return curvature_axes(spec)
+        case LineJob():
+            # the second axis counts the directions
+            return spec.alpha, Axis(min=0, max=spec.repeats - 1, num=spec.repeats)
 
 
 def _anchors(spec: AnyJob, path: TrajectoryPlan | None) -> tuple[tuple[float, float], ...]:
@@ -151,6 +162,10 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
         device=body["device"],
         trajectory=path,
         curvature=curvature_plan(hand, body),
+        recalibration=(
+            RecalibrationPlan.model_validate(how) if (how := body["recalibration"]) else None
+        ),
+        lines=isinstance(spec, LineJob),
     )
     if y is None and plan.curvature is not None:
         return plan.model_copy(update={"tile_cells": plan.steps})

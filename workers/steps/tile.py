@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.jobs import InterpolationJob, LineJob
 from service.domain.results import Tile
 from service.domain.units import JobPlan
 from service.ledger import units
@@ -68,6 +69,10 @@ def _request(hand: InHand, plan: JobPlan, index: NDArray[np.int64]) -> dict[str,
             }
             for planned in plan.directions
         },
+        "recalibration": plan.recalibration and plan.recalibration.model_dump(),
+        # counted once, by the first tile
+        "weights": hand.assignment.unit.start == 0
+        and isinstance(hand.assignment.spec, InterpolationJob | LineJob),
         **checkpoints_of(hand, plan, index),
         **curvature_of(hand, plan),
     }

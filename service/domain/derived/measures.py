@@ -9,6 +9,7 @@ from service.domain.cells import CellStatus
 from service.domain.curvature import has_map, is_point
 from service.domain.derived import barrier, basin, curvature, extremes, spectrum
 from service.domain.derived.measure import Measure
+from service.domain.lines import Lines
 from service.domain.results import DatasetGrid, GridResult
 
 _Rule = Callable[[GridResult, DatasetGrid], Measure]
@@ -31,7 +32,7 @@ LINE: Final[Mapping[str, _Rule]] = {
     "barrier": barrier.barrier,
     "barrier_over_worse_end": barrier.barrier_over_worse_end,
 }
-#: Of a single point.
+#: Of a single point, and of lines from one.
 POINT: Final[Mapping[str, _Rule]] = {"center_loss": extremes.center_loss}
 #: Of the Hessian over the first data set, at a point and over a map.
 SPECTRUM: Final[Mapping[str, _Rule]] = {
@@ -76,4 +77,6 @@ def _rules(result: GridResult) -> dict[str, _Rule]:
     """The measures of any data set of such a result."""
     if is_point(result):
         return dict(POINT)
+    if Lines.of(result) is not None:
+        return {**ANY, **POINT}
     return {**ANY, **(LINE if result.y is None else PLANE)}

@@ -1,0 +1,43 @@
+"""Histograms of the weights at the ends of a line, counted by the job's first tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import torch
+
+from service.domain.weights import WeightHistograms
+from workers.engine.network import Network, Point
+
+_BINS: Final = 1000
+
+
+def histograms(network: Network, ends: Sequence[Point]) -> WeightHistograms | None:
+    """Of every parameter of more than one dimension; None for a network without.
+
+    Numbers that are not finite are left out.
+    """
+    names = [name for name, spec in network.parameters.items() if len(spec.shape) > 1]
+    largest = max((_largest(end, names) for end in ends), default=0.0)
+    if not names or largest == 0.0:
+        return None
+    counts = np.zeros((len(ends), _BINS), dtype=np.int64)
+    squares = np.zeros(len(ends))
+    for row, end in enumerate(ends):
+        for name in names:
+            values = end.parameters[name].detach().to("cpu", torch.float64).numpy().ravel()
+            counts[row] += np.histogram(values, bins=_BINS, range=(-largest, largest))[0]
+            squares[row] += float(values @ values)
+    return WeightHistograms(np.linspace(-largest, largest, _BINS + 1), counts, np.sqrt(squares))
+
+
+def _largest(end: Point, names: Sequence[str]) -> float:
+    found = 0.0
+    for name in names:
+        values = end.parameters[name].abs()
+        values = values[torch.isfinite(values)]
+        if values.numel():
+            found = max(found, float(values.max()))
+    return found
