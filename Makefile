@@ -11,7 +11,7 @@ PINS   := deploy/constraints.txt
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo up test lint format bench openapi clean
+.PHONY: help setup demo gallery up test lint format bench openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ $(STAMP): pyproject.toml openapi/client/pyproject.toml $(PINS)
 
 demo: $(STAMP) ## Train two networks, push them, map them: PNG and JSON in demo-output/
 	$(BIN)/lossatlas-server demo
+
+gallery: $(STAMP) ## Ask the paper's questions: one page in gallery-output/ (SIZE=small|standard|full)
+	$(BIN)/lossatlas-server gallery
 
 up: $(STAMP) ## Run the whole service on this machine (Ctrl-C stops it)
 	$(BIN)/lossatlas-server up

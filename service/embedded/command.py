@@ -63,6 +63,12 @@ def _demo(_chosen: argparse.Namespace) -> int:
     return int(demo.main())
 
 
+def _gallery(_chosen: argparse.Namespace) -> int:
+    from service.embedded import demo
+
+    return int(demo.main(demo.GALLERY))
+
+
 def _doctor(chosen: argparse.Namespace) -> int:
     from service.embedded import doctor
 
@@ -108,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
     up.set_defaults(run=_up)
     demo = commands.add_parser("demo", help="train two networks and map them: demo-output/")
     demo.set_defaults(run=_demo)
+    gallery = commands.add_parser(
+        "gallery",
+        help="train and map the networks of Li et al. (2018): gallery-output/",
+        description="SIZE chooses how much: small, standard (if left out) or full, which trains "
+        "the paper's networks on a CUDA device with the images of the file that IMAGES names.",
+    )
+    gallery.set_defaults(run=_gallery)
     doctor = commands.add_parser("doctor", help="say what this machine has and lacks")
     _add_data(doctor)
     doctor.set_defaults(run=_doctor)

@@ -1,8 +1,8 @@
-"""`lossatlas-server demo`: the service on this machine, and the client's demonstration against it.
+"""`lossatlas-server demo` and `gallery`: the service on this machine, and a program against it.
 
-Owns who runs beside whom. The demonstration itself, training included, is a program of the
-client's, for the service knows neither torch nor the client. A service that already serves from
-the folder is used, and left running.
+Owns who runs beside whom. The program itself, training included, is one of the client's, for the
+service knows neither torch nor the client. A service that already serves from the folder is used,
+and left running.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from service.embedded.signals import Signals, Stopped, noted
 from service.embedded.stack import Stack, Wishes
 from service.embedded.tending import Tended, tend
 
-OUTPUT: Final = Path("demo-output")
+#: Programs of the client's, and where each leaves what it makes.
+DEMO: Final = ("lossatlas.demo", Path("demo-output"))
+GALLERY: Final = ("lossatlas.gallery", Path("gallery-output"))
 
 _MOST_WORKERS: Final = 4
 _STOP_SECONDS: Final = 5.0
@@ -30,13 +32,14 @@ _INTERRUPTED: Final = 130
 
 
 class _Ended(Exception):
-    """The demonstration is over."""
+    """The program is over."""
 
 
-def main(folder: Path | None = None, output: Path = OUTPUT) -> int:
-    """Leaves pictures and numbers in `output`; 0 when all of them are there.
+def main(program: tuple[str, Path] = DEMO, folder: Path | None = None) -> int:
+    """Runs a program of the client's; 0 when everything it makes is there.
 
     Args:
+        program: its module, and the folder for what it makes.
         folder: of the service's data; `LOSSATLAS_DATA_DIR` or `.lossatlas` when left out.
 
     Raises:
@@ -48,20 +51,20 @@ def main(folder: Path | None = None, output: Path = OUTPUT) -> int:
         try:
             if url is not None and endpoint.is_ready(url):
                 _say(f"A service serves at {url} already; it is used.")
-                return _demonstrate(folder, output, signals, [])
+                return _run(program, folder, signals, [])
             with locking.held(folder):
-                return _beside_a_stack(folder, output, signals)
+                return _beside_a_stack(program, folder, signals)
         except Stopped:
             _say("Stopped.")
             return _INTERRUPTED
 
 
-def _beside_a_stack(folder: Path, output: Path, signals: Signals) -> int:
+def _beside_a_stack(program: tuple[str, Path], folder: Path, signals: Signals) -> int:
     stack = Stack(Wishes(folder=folder, port=None, workers=_workers()), signals, _say)
     try:
         stack.start()
         tended = [*(server for _, server in stack.servers), *stack.programs]
-        code = _demonstrate(folder, output, signals, tended)
+        code = _run(program, folder, signals, tended)
     finally:
         stack.stop()
     if code == 0:
@@ -69,28 +72,31 @@ def _beside_a_stack(folder: Path, output: Path, signals: Signals) -> int:
     return code
 
 
-def _demonstrate(folder: Path, output: Path, signals: Signals, tended: Sequence[Tended]) -> int:
+def _run(
+    program: tuple[str, Path], folder: Path, signals: Signals, tended: Sequence[Tended]
+) -> int:
     """Runs the client's program and looks after the stack meanwhile. Raises Stopped."""
+    module, output = program
     # the service is the one of the folder, whatever else the environment names
     others = {k: v for k, v in os.environ.items() if k not in ("LOSSATLAS_URL", "LOSSATLAS_KEY")}
-    program = subprocess.Popen(
-        [sys.executable, "-m", "lossatlas.demo", "--output", str(output)],
+    running = subprocess.Popen(
+        [sys.executable, "-m", module, "--output", str(output)],
         env={**others, "LOSSATLAS_DATA_DIR": str(folder)},
     )
 
     def pause(seconds: float) -> None:
         # its end wakes us up as that of any child does
-        if program.poll() is None:
+        if running.poll() is None:
             signals.pause(seconds)
-        if program.poll() is not None:
+        if running.poll() is not None:
             raise _Ended
 
     try:
         with contextlib.suppress(_Ended):
             tend(tended, pause)
     finally:
-        _end(program)
-    return program.returncode
+        _end(running)
+    return running.returncode
 
 
 def _end(program: subprocess.Popen[bytes]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.exceptions import Abort, TyperException
 
-from lossatlas.cli import computing, doctor, exits, following, listing, pushing
+from lossatlas.cli import computing, doctor, exits, following, gallery, listing, pushing
 from lossatlas.cli.output import say, show_error, show_json
 from lossatlas.errors import LossatlasError
 
@@ -39,6 +39,7 @@ app.command("cancel")(following.cancel)
 app.command("retry")(following.retry)
 app.command("fetch")(following.fetch)
 app.command("list")(listing.list_things)
+app.command("gallery")(gallery.gallery)
 app.command("doctor")(doctor.doctor)
 
 

@@ -1,0 +1,7 @@
+"""`python -m lossatlas.gallery`."""
+
+import sys
+
+from lossatlas.gallery.command import main
+
+sys.exit(main())

@@ -1,0 +1,88 @@
+"""The numbers of a landscape that the page compares, as the service gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from lossatlas.grids import Floats
+from lossatlas.landscapes import Landscape
+
+_OF_SURFACES: Final = (
+    "center_loss",
+    "sharpness",
+    "basin_width",
+    "nonconvex_share",
+    "local_minima",
+    "roughness",
+    "maximum",
+)
+_TENTH: Final = 0.1
+
+
+def numbers_of(kind: str, landscape: Landscape) -> dict[str, float | None]:
+    """By name; None where the service has no number."""
+    match kind:
+        case "surface":
+            return {name: _value(landscape.derived, name) for name in _OF_SURFACES}
+        case "line":
+            return _of_line(landscape)
+        case "path":
+            return _of_path(landscape)
+        case _:
+            return _of_ratio(landscape)
+
+
+def ratio(landscape: Landscape) -> Floats:
+    """|λ_min/λ_max| by cell, shape (ny, nx)."""
+    return landscape.grid.dataset().extra["ratio"]
+
+
+def _of_line(landscape: Landscape) -> dict[str, float | None]:
+    train, test = landscape.datasets[:2]
+    derived = landscape.derived["datasets"]
+    loss = landscape.dataset(train).loss
+    found = {
+        "barrier": _value(derived[train], "barrier"),
+        "barrier_test": _value(derived[test], "barrier"),
+    }
+    for name, end, cell in (("origin", "origin_loss", 0), ("target", "target_loss", -1)):
+        base = _value(derived[train], end)
+        # the outermost point, beyond the minimum
+        outer = float(loss[cell])
+        found[f"rise_{name}"] = None if base is None or not np.isfinite(outer) else outer - base
+    return found
+
+
+def _of_path(landscape: Landscape) -> dict[str, float | None]:
+    path = landscape.grid.body["trajectory"]
+    random = path["random_shares"]
+    residuals = path["residuals"]
+    first, second = path["explained_variance"][:2]
+    return {
+        "explained": first + second,
+        "explained_first": first,
+        "explained_second": second,
+        "random": float(np.mean(random)) if random else None,
+        "residual_largest": max(residuals) if residuals else None,
+        "checkpoints": float(len(path["coordinates"])),
+    }
+
+
+def _of_ratio(landscape: Landscape) -> dict[str, float | None]:
+    values = ratio(landscape)
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return {"ratio_median": None, "ratio_mean": None, "ratio_above_tenth": None}
+    return {
+        "ratio_median": float(np.median(known)),
+        "ratio_mean": float(known.mean()),
+        "ratio_above_tenth": float((known > _TENTH).mean()),
+    }
+
+
+def _value(derived: Mapping[str, Any], name: str) -> float | None:
+    value = derived.get(name, {}).get("value")
+    return None if value is None else float(value)
