@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.legend import Legend
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.patches import Patch
 
 from service.domain.cells import CellStatus
@@ -17,9 +18,9 @@ from service.figures.theme import Theme
 
 @dataclass(frozen=True)
 class Entry:
-    """A sign and what it means."""
+    """A sign, or several side by side, and what it means."""
 
-    sign: Artist
+    sign: Artist | tuple[Artist, ...]
     meaning: str
 
 
@@ -88,8 +89,10 @@ class Strip:
     def _draw(self, entries: list[Entry], texts: list[str], columns: int) -> None:
         if self.legend is not None:
             self.legend.remove()
+        # signs side by side are a tuple, which matplotlib draws but does not declare
+        signs: list[Any] = [entry.sign for entry in entries]
         self.legend = self.page.figure.legend(
-            [entry.sign for entry in entries],
+            signs,
             # a label that begins with an underscore would be left out: the texts are set below
             [str(k) for k in range(len(entries))],
             loc="upper left",
@@ -98,6 +101,7 @@ class Strip:
             frameon=False,
             borderpad=0,
             borderaxespad=0,
+            handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
             handlelength=2.4,
             handleheight=1.0,
             columnspacing=1.6,

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
+from service.domain.curvature import array, is_point
 from service.domain.results import GridResult
 
 
 class View(StrEnum):
-    """Ways to draw a grid: `CURVE` for a line, the others for a plane."""
+    """Ways to draw a grid: `CURVE` for a line, `SPECTRUM` and `LAYERS` for a point's curvature, the
+    others for a plane.
+    """
 
     CURVE = "curve"
     CONTOUR = "contour"
     FILLED = "filled"
     HEATMAP = "heatmap"
     SURFACE = "surface"
+    SPECTRUM = "spectrum"
+    LAYERS = "layers"
+
+
+#: A convexity map's values that show what its cells are like.
+CURVATURE_METRICS: Final = frozenset({"ratio", "lambda_max", "lambda_min"})
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,8 @@ class FigureOptions:
     """How to draw.
 
     Attributes:
-        view: None chooses `curve` for a line and `contour` for a plane.
+        view: None chooses `curve` for a line, `spectrum` for a point, and for a plane `contour`, or
+            `heatmap` for values of its curvature.
         metric: `loss`, `accuracy` or the name of another value of every cell. On a curve,
             `loss` shows accuracy as well, on the right axis.
         log: None chooses a logarithmic scale for values other than accuracy, all positive, that
@@ -48,7 +58,9 @@ class FigureOptions:
         vmin, vmax: ends of the scale, in the metric's units (accuracy is a fraction).
         width: pixels, of PNG and SVG alike; the height follows from the content.
         dataset: by name; None is the first on a plane and all on a curve.
-        x_label, y_label: names of a plane's axes, in place of α and β.
+        x_label, y_label: names of a plane's axes, in place of α and β, or of a trajectory's
+            components.
+        trajectory: draw the path of training where the grid has one.
     """
 
     view: View | None = None
@@ -63,6 +75,7 @@ class FigureOptions:
     title: str | None = None
     x_label: str | None = None
     y_label: str | None = None
+    trajectory: bool = True
     caption: Caption = field(default_factory=Caption)
 
     def __post_init__(self) -> None:
@@ -79,9 +92,27 @@ class FigureOptions:
         Raises:
             ValueError: the view does not fit the grid.
         """
-        usual = View.CURVE if result.y is None else View.CONTOUR
-        view = usual if self.view is None else self.view
-        if (view is View.CURVE) != (result.y is None):
-            shape = "a line" if result.y is None else "a plane"
-            raise ValueError(f"view {view.value!r} does not fit {shape}")
+        possible = views_of(result)
+        view = possible[0] if self.view is None else self.view
+        if self.view is None and result.y is not None and self.metric in CURVATURE_METRICS:
+            view = View.HEATMAP
+        if view not in possible:
+            raise ValueError(f"view {view.value!r} does not fit {shape_of(result)}")
         return view
+
+
+def views_of(result: GridResult) -> tuple[View, ...]:
+    """The views that fit a result, the usual one first."""
+    if result.y is not None:
+        return (View.CONTOUR, View.FILLED, View.HEATMAP, View.SURFACE)
+    if is_point(result):
+        layers = array(result, "layers.names") is not None
+        return (View.SPECTRUM, View.LAYERS) if layers else (View.SPECTRUM,)
+    return (View.CURVE,)
+
+
+def shape_of(result: GridResult) -> str:
+    """What the grid is, in words."""
+    if result.y is not None:
+        return "a plane"
+    return "a single point" if is_point(result) else "a line"

@@ -21,6 +21,7 @@ from service.figures.legend import Entry
 from service.figures.numbers import labels, number
 from service.figures.options import FigureOptions, View
 from service.figures.page import MARGIN, Page
+from service.figures.path import PathDrawing
 from service.figures.scale import Scale
 from service.figures.shown import WORDS, Shown
 from service.figures.voids import cell_edges, draw_voids
@@ -44,9 +45,10 @@ class Plane:
         scale: Scale | None,
         options: FigureOptions,
         view: View,
+        path: PathDrawing | None = None,
     ) -> None:
         self.page, self.shown, self.x, self.y, self.scale = page, shown, x, y, scale
-        self.options = options
+        self.options, self.path = options, path
         self.view = view
         notes = list(scale.notes) if scale else ["No cell has a value."]
         if scale is not None:
@@ -65,6 +67,9 @@ class Plane:
         self.bar: ColorBar | None = None
         if scale is not None:
             self._draw(scale)
+        if path is not None:
+            path.draw(self.axes)
+            self._entries = [*path.entries, *self._entries]
         self._mark_center()
         self._limit()
         if not self._true_to_scale:
@@ -103,6 +108,8 @@ class Plane:
     def place(self, top: float) -> None:
         """See `Drawing.place`."""
         self._put(self.left, top + self.above, *self.size)
+        if self.path is not None:
+            self.path.arrows(self.axes)
         if self.lines is not None and self.scale is not None:
             self._label_lines(self.lines, self.levels, self.scale)
 
@@ -154,7 +161,8 @@ class Plane:
     def _draw(self, scale: Scale) -> None:
         theme = self.page.theme
         lines_only = self.view is View.CONTOUR and not scale.constant
-        colors = theme.line_map if lines_only else theme.fill_map
+        areas = theme.areas(diverging=scale.diverging)
+        colors = theme.line_map if lines_only and not scale.diverging else areas
         if self.view is View.HEATMAP or scale.constant:
             self._cells(self.shown.values, scale, colors)
         else:
@@ -196,6 +204,7 @@ class Plane:
         low, high = scale.height(np.array([scale.low, scale.high]))
         norm = Normalize(low, high)
         theme = self.page.theme
+        areas = theme.areas(diverging=scale.diverging)
         if not _covered(self.shown.values).any():
             return
         if self.view is View.FILLED:
@@ -203,7 +212,7 @@ class Plane:
             hair = 1e-9 * (high - low)
             bands = np.concatenate([[low - hair], scale.height(inside), [high + hair]])
             fill = self.axes.contourf(
-                self.x, self.y, values, levels=bands, cmap=theme.fill_map, norm=norm, zorder=1.2
+                self.x, self.y, values, levels=bands, cmap=areas, norm=norm, zorder=1.2
             )
             fill.set_edgecolor("face")
             fill.set_linewidth(0.2)
@@ -216,7 +225,7 @@ class Plane:
             self.y,
             values,
             levels=scale.height(inside),
-            cmap=theme.line_map if only else None,
+            cmap=(areas if scale.diverging else theme.line_map) if only else None,
             norm=norm,
             colors=None if only else "white",
             linewidths=(1.1 if only else 0.5) * (1.0 if len(inside) <= _MANY_LINES else 0.55),
@@ -226,7 +235,7 @@ class Plane:
         )
 
     def _label_lines(self, lines: QuadContourSet, levels: list[float], scale: Scale) -> None:
-        """Labels that keep clear of each other, of the frame and of the centre."""
+        """Labels that keep clear of each other, of the frame, the centre and a path."""
         theme = self.page.theme
         names = labels(levels, percent=self._percent)
         drawn = np.asarray(lines.levels)
@@ -242,12 +251,15 @@ class Plane:
         frame = self.axes.get_window_extent()
         center = self._center_box()
         kept = [] if center is None else [center]
+        if self.path is not None:
+            kept.extend(self.path.boxes(self.axes))
         for text in found:
             text.set_parse_math(False)
             ground = theme.paper
             if not only:
                 shade = drawn[names.index(text.get_text())]
-                ground = to_hex(theme.fill_map((shade - low) / (high - low)))
+                areas = theme.areas(diverging=scale.diverging)
+                ground = to_hex(areas((shade - low) / (high - low)))
                 text.set_color("white" if _dark(ground) else "black")
             text.set_path_effects([patheffects.withStroke(linewidth=2.4, foreground=ground)])
             box = text.get_window_extent(self.page.renderer).padded(self.page.dpi * 0.02)
@@ -278,7 +290,8 @@ class Plane:
         sign = center_sign(self.page)
         sign.set_data([0.0], [0.0])
         self.axes.add_line(sign)
-        self._entries.insert(0, Entry(center_sign(self.page), center_meaning(self.shown)))
+        meaning = center_meaning(self.shown, None if self.path is None else self.path.end)
+        self._entries.insert(0, Entry(center_sign(self.page), meaning))
 
 
 def constant_note(shown: Shown, scale: Scale) -> list[str]:
@@ -317,15 +330,16 @@ def center_sign(page: Page) -> Line2D:
     )
 
 
-def center_meaning(shown: Shown) -> str:
-    """`centre: the trained network, loss 0.0312`."""
+def center_meaning(shown: Shown, name: str | None = None) -> str:
+    """`centre: the trained network, loss 0.0312`, or another name of what lies there."""
+    name = name or "centre: the trained network"
     if not len(shown.anchors):
-        return "centre: the trained network"
+        return name
     value, status = float(shown.anchors[0]), CellStatus(int(shown.anchor_status[0]))
     if not np.isfinite(value):
-        return f"centre: the trained network, {shown.metric} {WORDS[status]}"
+        return f"{name}, {shown.metric} {WORDS[status]}"
     text = f"{100 * value:.2f}%" if shown.metric == "accuracy" else number(value, 4)
-    return f"centre: the trained network, {value_label(shown.metric, log=False)} {text}"
+    return f"{name}, {value_label(shown.metric, log=False)} {text}"
 
 
 def _dark(color: str) -> bool:

@@ -20,6 +20,7 @@ from service.figures.legend import Entry, void_entry, void_look
 from service.figures.numbers import labels
 from service.figures.options import FigureOptions
 from service.figures.page import MARGIN, Page
+from service.figures.path import PathDrawing, heights_of
 from service.figures.plane import center_meaning, center_sign, constant_note
 from service.figures.scale import Scale
 from service.figures.shown import Shown
@@ -44,18 +45,23 @@ class Relief:
         y: NDArray[np.float64],
         scale: Scale,
         options: FigureOptions,
+        path: PathDrawing | None = None,
     ) -> None:
         self.page, self.shown, self.scale, self.options = page, shown, scale, options
+        self.path = path
         self.x, self.y = x, y
         self._notes = [*scale.notes, *constant_note(shown, scale)]
         self._entries: list[Entry] = []
         self.axes: Axes3D = page.figure.add_axes(
             (0.0, 0.1, 0.8, 0.8), projection="3d", label="surface", computed_zorder=False
         )
-        self.bar = ColorBar(page, scale, page.theme.fill_map, shown.metric)
+        self.bar = ColorBar(page, scale, page.theme.areas(diverging=scale.diverging), shown.metric)
         self._dress()
         self._surface()
         self._floor()
+        if path is not None:
+            path.lift(self.axes, x, y, heights_of(shown.values, scale))
+            self._entries = [*path.entries, *self._entries]
         self._mark_center()
 
     @property
@@ -184,7 +190,8 @@ class Relief:
         ).reshape(-1, 4, 3)
         squares = squares[np.isfinite(squares).all(axis=(1, 2))]
         low, high = self.scale.height(np.array([self.scale.low, self.scale.high]))
-        color = self.page.theme.fill_map(Normalize(low, high)(squares[:, :, 2].mean(axis=1)))
+        areas = self.page.theme.areas(diverging=self.scale.diverging)
+        color = areas(Normalize(low, high)(squares[:, :, 2].mean(axis=1)))
         if len(squares):
             dense = max(heights.shape) > 60
             self.axes.add_collection3d(
@@ -250,7 +257,9 @@ class Relief:
             zorder=5,
             label="centre",
         )
-        self._entries.insert(0, Entry(sign, center_meaning(self.shown)))
+        self._entries.insert(
+            0, Entry(sign, center_meaning(self.shown, None if self.path is None else self.path.end))
+        )
 
 
 def _every(count: int, step: int) -> NDArray[np.int64]:

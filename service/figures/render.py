@@ -11,21 +11,26 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from service.domain.results import DatasetGrid, GridResult
+from service.domain.trajectory import Trajectory
 from service.figures.curve import Curve
 from service.figures.drawing import Drawing
 from service.figures.legend import Strip
 from service.figures.options import FigureOptions, View
 from service.figures.page import MARGIN, Page
+from service.figures.path import PathDrawing, axis_names, sentences
 from service.figures.plane import Plane, why_cells
 from service.figures.relief import Relief
-from service.figures.scale import scale_of
+from service.figures.scale import scale_of_metric
 from service.figures.shown import chosen, shown
+from service.figures.spectrum import LayersDrawing, SpectrumDrawing, map_sentences
+from service.figures.spectrum import sentences as point_sentences
 from service.figures.theme import THEMES
 from service.figures.words import caption, title
 
@@ -71,17 +76,32 @@ def render(result: GridResult, options: FigureOptions, file_format: Format = "pn
 def compose(result: GridResult, options: FigureOptions) -> Page:
     """The page with everything in its place, not yet turned into bytes; call it under `alone`."""
     view = options.view_of(result)
+    path = Trajectory.of(result)
+    if path is not None:
+        x_name, y_name = axis_names(path)
+        options = replace(
+            options, x_label=options.x_label or x_name, y_label=options.y_label or y_name
+        )
     page = Page(options.width, THEMES[options.theme])
     datasets = chosen(result, options.dataset)
     if view is not View.CURVE:
         datasets = datasets[:1]
-    drawing = _drawing(page, result, options, view, datasets[0])
+    shown_path = PathDrawing(page, path) if path is not None and options.trajectory else None
+    drawing = _drawing(page, result, options, view, datasets[0], shown_path)
     accuracy_too = isinstance(drawing, Curve) and drawing.right_axes is not None
     small = page.text_size
-    heading = page.wrap(title(options, view, accuracy_too), small + 3, "bold")
+    heading = page.wrap(
+        title(options, view, accuracy_too, on_path=path is not None), small + 3, "bold"
+    )
     notes = [line for note in drawing.notes for line in page.wrap(note, small)]
-    below = page.wrap_items(caption(result, options, datasets), small)
-    below += [line for note in options.caption.notes for line in page.wrap(note, small)]
+    below = page.wrap_items(caption(result, options, datasets, on_path=path is not None), small)
+    said = [*options.caption.notes]
+    if path is not None and shown_path is not None:
+        said.extend(sentences(path, result, datasets[0]))
+    said.extend(map_sentences(result, options.metric))
+    if view is View.SPECTRUM:
+        said.extend(point_sentences(result))
+    below += [line for note in said for line in page.wrap(note, small)]
     strip = Strip(page, drawing.entries)
 
     head = (
@@ -101,15 +121,24 @@ def compose(result: GridResult, options: FigureOptions) -> Page:
 
 
 def _drawing(
-    page: Page, result: GridResult, options: FigureOptions, view: View, grid: DatasetGrid
+    page: Page,
+    result: GridResult,
+    options: FigureOptions,
+    view: View,
+    grid: DatasetGrid,
+    path: PathDrawing | None,
 ) -> Drawing:
+    if view is View.SPECTRUM:
+        return SpectrumDrawing(page, result)
+    if view is View.LAYERS:
+        return LayersDrawing(page, result)
     if result.y is None:
         return Curve(page, result, options)
     values = shown(grid, options.metric)
-    scale = scale_of(values.values, options)
+    scale = scale_of_metric(values.values, options)
     if view is View.SURFACE and scale is not None and why_cells(values, view) is None:
-        return Relief(page, values, result.x, result.y, scale, options)
-    return Plane(page, values, result.x, result.y, scale, options, view)
+        return Relief(page, values, result.x, result.y, scale, options, path)
+    return Plane(page, values, result.x, result.y, scale, options, view, path)
 
 
 def _png(page: Page) -> bytes:

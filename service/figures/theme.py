@@ -17,6 +17,9 @@ class Theme:
         lines: the part of the colour map, from 0 to 1, that stands out as thin lines from the
             paper: neither its palest end on white nor its darkest on black.
         series: one colour for each metric of a curve (Okabe and Ito's palette).
+        path: of a single run of training, early and late.
+        runs: one colour for each of several; none is red, which marks a lowered learning rate.
+        diverging: name of the colour map for values of both signs.
     """
 
     paper: str
@@ -28,11 +31,18 @@ class Theme:
     hatch: str
     lines: tuple[float, float]
     series: tuple[str, str]
+    path: tuple[str, str]
+    runs: tuple[str, ...]
+    diverging: str
 
     @property
     def fill_map(self) -> Colormap:
         """For areas."""
         return mpl.colormaps["viridis"]
+
+    def areas(self, *, diverging: bool) -> Colormap:
+        """For areas of values of one sign, or of both with the paper's tone at zero."""
+        return mpl.colormaps[self.diverging] if diverging else self.fill_map
 
     @property
     def line_map(self) -> Colormap:
@@ -54,6 +64,9 @@ THEMES: Final[dict[Literal["light", "dark"], Theme]] = {
         hatch="#7a828c",
         lines=(0.0, 0.8),
         series=("#0072b2", "#d55e00"),
+        path=("#9aa3ad", "#000000"),
+        runs=("#000000", "#d55e00", "#0072b2", "#cc79a7", "#8a6d00", "#009e73"),
+        diverging="RdBu_r",
     ),
     "dark": Theme(
         paper="#14181d",
@@ -65,5 +78,8 @@ THEMES: Final[dict[Literal["light", "dark"], Theme]] = {
         hatch="#8b949e",
         lines=(0.3, 1.0),
         series=("#56b4e9", "#e69f00"),
+        path=("#78828d", "#ffffff"),
+        runs=("#ffffff", "#e69f00", "#56b4e9", "#e8a0c8", "#f0e442", "#4fd1a5"),
+        diverging="berlin",
     ),
 }

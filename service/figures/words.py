@@ -8,9 +8,12 @@ from typing import Final
 import numpy as np
 
 from service.domain.cells import CellStatus
+from service.domain.curvature import is_point
 from service.domain.results import DatasetGrid, GridResult
+from service.figures.colorbar import metric_name
 from service.figures.numbers import number
-from service.figures.options import FigureOptions, View
+from service.figures.options import CURVATURE_METRICS, FigureOptions, View
+from service.figures.spectrum import extent
 
 _WHAT: Final = {
     View.CURVE: "along a line through weight space",
@@ -18,21 +21,43 @@ _WHAT: Final = {
     View.FILLED: "around the trained network",
     View.HEATMAP: "around the trained network",
     View.SURFACE: "around the trained network",
+    View.SPECTRUM: "at the trained network",
+    View.LAYERS: "at the trained network",
 }
 
 
-def title(options: FigureOptions, view: View, accuracy_too: bool) -> str:
-    """The title asked for, or one that says what is drawn."""
+_OF_A_POINT: Final = {
+    View.SPECTRUM: "spectrum of the Hessian",
+    View.LAYERS: "curvature of each layer",
+}
+
+
+def title(options: FigureOptions, view: View, accuracy_too: bool, *, on_path: bool = False) -> str:
+    """The title asked for, or one that says what is drawn.
+
+    Args:
+        on_path: the plane is a trajectory's.
+    """
     if options.title:
         return options.title
-    metric = options.metric.replace("_", " ")
+    metric = metric_name(options.metric)
+    if options.metric in CURVATURE_METRICS:
+        metric += " of the Hessian"
+    if view in _OF_A_POINT:
+        metric = _OF_A_POINT[view]
     if accuracy_too:
         metric = "loss and accuracy"
-    return f"{metric[:1].upper()}{metric[1:]} {_WHAT[view]}"
+    where = "on the plane of the training path" if on_path else _WHAT[view]
+    first = metric[:1] if options.metric in CURVATURE_METRICS else metric[:1].upper()
+    return f"{first}{metric[1:]} {where}"
 
 
 def caption(
-    result: GridResult, options: FigureOptions, datasets: Sequence[DatasetGrid]
+    result: GridResult,
+    options: FigureOptions,
+    datasets: Sequence[DatasetGrid],
+    *,
+    on_path: bool = False,
 ) -> list[str]:
     """Model, normalisation, range, grid, data, samples; each an item of the caption."""
     items = []
@@ -40,7 +65,11 @@ def caption(
         items.append(f"model: {options.caption.model}")
     if options.caption.normalisation:
         items.append(f"directions: {options.caption.normalisation}")
-    items.append(f"range: {_range(result)}")
+    x_name, y_name = ("PC 1", "PC 2") if on_path else ("α", "β")
+    if is_point(result):
+        items.extend(filter(None, [extent(result)]))
+    else:
+        items.append(f"range: {_range(result, x_name, y_name)}")
     items.append(f"data: {', '.join(_data(d) for d in datasets)}")
     pending = int(np.sum(result.status == CellStatus.PENDING))
     if pending:
@@ -54,12 +83,12 @@ def _data(grid: DatasetGrid) -> str:
     return f"{grid.name} ({grid.samples:,}\u00a0sample{'' if grid.samples == 1 else 's'})"
 
 
-def _range(result: GridResult) -> str:
-    x = _ends("α", result.x[0], result.x[-1])
+def _range(result: GridResult, x_name: str, y_name: str) -> str:
+    x = _ends(x_name, result.x[0], result.x[-1])
     if result.y is None:
         count = len(result.x)
         return f"{x}, {count:,} point{'' if count == 1 else 's'}"
-    y = _ends("β", result.y[0], result.y[-1])
+    y = _ends(y_name, result.y[0], result.y[-1])
     return f"{x}, {y}, {len(result.x):,}×{len(result.y):,} cells"
 
 

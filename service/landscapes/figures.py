@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraint
 from service.domain.digests import digest_json
 from service.domain.problems import Problem
 from service.domain.results import GridResult
-from service.figures import Caption, FigureOptions, View, render
+from service.figures import Caption, FigureOptions, View, render, shape_of, views_of
 
 Format = Literal["png", "svg"]
 MEDIA_TYPES: Final[Mapping[Format, str]] = {"png": "image/png", "svg": "image/svg+xml"}
@@ -25,9 +25,6 @@ REVISION: Final = 1
 
 #: Drawing keeps a processor busy; one figure at a time leaves the others to the API.
 _DRAWING = threading.Lock()
-
-_OF_A_LINE: Final = (View.CURVE,)
-_OF_A_PLANE: Final = (View.CONTOUR, View.FILLED, View.HEATMAP, View.SURFACE)
 
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
@@ -40,10 +37,12 @@ class FigureQuery(BaseModel):
     view: View | None = Field(
         default=None,
         description="`curve` for a line; `contour` (the usual one), `filled`, `heatmap` or "
-        "`surface` for a plane.",
+        "`surface` for a plane; `spectrum` (the usual one) or `layers` for a point's curvature.",
     )
-    metric: MetricName = Field(
-        default="loss", description="`loss`, `accuracy`, or another value that the cells have."
+    metric: MetricName | None = Field(
+        default=None,
+        description="`loss`, `accuracy`, or another value that the cells have. Left out: `ratio`, "
+        "|λ_min / λ_max|, on a convexity map, and else `loss`.",
     )
     dataset: Annotated[str, StringConstraints(max_length=210)] | None = Field(
         default=None,
@@ -58,6 +57,9 @@ class FigureQuery(BaseModel):
     vmax: FiniteFloat | None = Field(default=None, description="Upper end of the scale.")
     theme: Literal["light", "dark"] = "light"
     width: int = Field(default=1000, ge=200, le=4000, description="In pixels.")
+    trajectory: bool = Field(
+        default=True, description="Draw the path of training, where the result has one."
+    )
 
 
 def require_fitting(query: FigureQuery, result: GridResult) -> None:
@@ -67,11 +69,11 @@ def require_fitting(query: FigureQuery, result: GridResult) -> None:
         Problem: `not_supported` for a view of the other kind of grid; `invalid_request` for a data
             set or a metric that is not there, or for bounds the wrong way round.
     """
-    possible = _OF_A_LINE if result.y is None else _OF_A_PLANE
+    possible = views_of(result)
     if query.view is not None and query.view not in possible:
         raise Problem(
             "not_supported",
-            f"view {query.view.value!r} does not fit {'a line' if result.y is None else 'a plane'};"
+            f"view {query.view.value!r} does not fit {shape_of(result)};"
             f" possible: {', '.join(possible)}",
             pointer="/view",
         )
@@ -90,12 +92,19 @@ def require_fitting(query: FigureQuery, result: GridResult) -> None:
         )
     grid = result.dataset(query.dataset)
     metrics = ["loss", *([] if grid.accuracy is None else ["accuracy"]), *grid.extra]
-    if query.metric not in metrics:
+    if metric_of(query, result) not in metrics:
         raise Problem(
             "invalid_request",
             f"there is no {query.metric!r} here; there are {', '.join(metrics)}",
             pointer="/metric",
         )
+
+
+def metric_of(query: FigureQuery, result: GridResult) -> str:
+    """The metric asked for, or the usual one of such a result."""
+    if query.metric is not None:
+        return query.metric
+    return "ratio" if "ratio" in result.dataset(query.dataset).extra else "loss"
 
 
 def caption_of(model: str | None, provenance: Mapping[str, Any]) -> Caption:
@@ -116,6 +125,9 @@ def _normalisation(specs: list[Mapping[str, Any]]) -> str | None:
             "random": f"random (seed {spec.get('seed')})",
             "between": "towards another checkpoint",
             "uploaded": "uploaded",
+            "gradient": "the gradient",
+            "eigenvector": f"eigenvector of the {spec.get('which')} eigenvalue",
+            "pca": f"principal component {spec.get('component')}",
         }.get(str(spec.get("kind")), str(spec.get("kind")))
         normalise = spec.get("normalize", "none")
         said.append(words if normalise == "none" else f"{words}, {normalise}-normalised")
@@ -142,7 +154,7 @@ def drawn(result: GridResult, query: FigureQuery, caption: Caption, format: Form
     """The figure's bytes."""
     options = FigureOptions(
         view=query.view,
-        metric=query.metric,
+        metric=metric_of(query, result),
         log=query.log,
         levels=query.levels,
         vmin=query.vmin,
@@ -150,6 +162,7 @@ def drawn(result: GridResult, query: FigureQuery, caption: Caption, format: Form
         theme=query.theme,
         width=query.width,
         dataset=query.dataset,
+        trajectory=query.trajectory,
         caption=caption,
     )
     with _DRAWING:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from service.figures import render
+from tests.figures import paths
 from tests.figures.cases import cases
 
 
@@ -16,7 +17,7 @@ def main(folder: str, part: str = "") -> None:
     """Files named after the cases."""
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
-    for name, case in cases().items():
+    for name, case in (cases() | paths.cases()).items():
         if part in name:
             (out / f"{name}.png").write_bytes(render(case.grid, case.options))
 

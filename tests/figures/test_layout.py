@@ -8,10 +8,11 @@ from itertools import combinations
 import pytest
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
+from tests.figures import paths
 from tests.figures.cases import cases
 from tests.figures.sight import Sight, look
 
-CASES = cases()
+CASES = cases() | paths.cases()
 
 
 @cache
@@ -55,7 +56,7 @@ def test_the_caption_says_what_was_drawn(name: str) -> None:
     case, prose = CASES[name], seen(name).prose
     assert "model: resnet56-noshort (final)" in prose
     assert "directions: random (seed 7), filter-normalised" in prose
-    assert "range: α" in prose
+    assert f"range: {'PC 1' if name.startswith('path') else 'α'}" in prose
     shown = case.grid.datasets if case.grid.y is None else case.grid.datasets[:1]
     for grid in shown:
         if case.options.dataset in (None, grid.name):
