@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
+RUN    := $(VENV)/.runs
 STAMP  := $(VENV)/.installed
 PINS   := deploy/constraints.txt
 
@@ -18,19 +19,25 @@ help: ## List the targets
 
 setup: $(STAMP) ## Create .venv and install everything, pinned
 
-$(STAMP): pyproject.toml openapi/client/pyproject.toml $(PINS)
+# What it takes to run: the services, the workers, the demo.
+$(RUN): pyproject.toml openapi/client/pyproject.toml $(PINS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet "torch==$$(sed -n 's/^torch==//p' $(PINS))"
-	$(PIP) install --quiet --constraint $(PINS) --editable '.[workers,embedded,test]' --editable openapi/client
+	$(PIP) install --quiet --constraint $(PINS) --editable '.[workers,embedded]' --editable 'openapi/client[demo]'
 	touch $@
 
-demo: $(STAMP) ## Train two networks, push them, map them: PNG and JSON in demo-output/
+# What it takes to work on it.
+$(STAMP): $(RUN)
+	$(PIP) install --quiet --constraint $(PINS) --editable '.[workers,embedded,test]'
+	touch $@
+
+demo: $(RUN) ## Train two networks, push them, map them: PNG and JSON in demo-output/
 	$(BIN)/lossatlas-server demo
 
-gallery: $(STAMP) ## Ask the paper's questions: one page in gallery-output/ (SIZE=small|standard|full)
+gallery: $(RUN) ## Ask the paper's questions: one page in gallery-output/ (SIZE=small|standard|full)
 	$(BIN)/lossatlas-server gallery
 
-up: $(STAMP) ## Run the whole service on this machine (Ctrl-C stops it)
+up: $(RUN) ## Run the whole service on this machine (Ctrl-C stops it)
 	$(BIN)/lossatlas-server up
 
 test: lint ## Lint, then run the tests against real servers
@@ -50,7 +57,7 @@ format: $(STAMP) ## Rewrite the code as ruff likes it
 bench: $(STAMP) ## Time the claims; results go to tests/benchmarks/results/
 	$(BIN)/python -m tests.benchmarks
 
-openapi: $(STAMP) ## Write openapi/v1.json from the code
+openapi: $(RUN) ## Write openapi/v1.json from the code
 	$(BIN)/python -m service.main openapi > openapi/v1.json.new && mv openapi/v1.json.new openapi/v1.json
 
 clean: ## Remove what was built (not .lossatlas, which holds data)
