@@ -22,7 +22,7 @@ from lossatlas.values import Checkpoint, Dataset, Direction, JobState, Landscape
 
 Range = tuple[float, float]
 Precision = Literal["float32", "float64", "tf32", "bf16"]
-Buffers = Literal["frozen", "interpolate"]
+Buffers = Literal["frozen", "interpolate", "recalibrate"]
 Normalisation = Literal["filter", "layer", "weight", "dfilter", "dlayer", "none"]
 PathLike = str | Path
 
@@ -230,6 +230,7 @@ class Client:
         orthogonalise: bool = False,
         precision: Precision | str = "float32",
         buffers: Buffers | str = "frozen",
+        recalibration_samples: int | None = None,
         tags: Iterable[str] = (),
         priority: int = 0,
         force: bool = False,
@@ -244,6 +245,8 @@ class Client:
             normalize, ignore: how random directions are scaled, and which one-dimensional tensors
                 they leave alone.
             x, y: directions of your own instead: a `Direction`, its id, or a spec.
+            recalibration_samples: with the buffers `recalibrate`, how many samples of the first
+                data set running statistics are recomputed from (1024 when left out).
             force: compute again even if the same question has an answer.
 
         Returns:
@@ -262,7 +265,9 @@ class Client:
             "orthogonalise": orthogonalise,
             "grid": {"x": _axis(x_range or range, nx), "y": _axis(y_range or range, ny)},
         }
-        return self.submit(body | _common(precision, buffers, tags, priority, force))
+        return self.submit(
+            body | _common(precision, buffers, tags, priority, force, recalibration_samples)
+        )
 
     def interpolate(
         self,
@@ -274,6 +279,7 @@ class Client:
         range: Range = (-0.5, 1.5),
         precision: Precision | str = "float32",
         buffers: Buffers | str = "frozen",
+        recalibration_samples: int | None = None,
         tags: Iterable[str] = (),
         priority: int = 0,
         force: bool = False,
@@ -286,7 +292,84 @@ class Client:
             "datasets": _ids(datasets),
             "alpha": _axis(range, num),
         }
-        return self.submit(body | _common(precision, buffers, tags, priority, force))
+        return self.submit(
+            body | _common(precision, buffers, tags, priority, force, recalibration_samples)
+        )
+
+    def line(
+        self,
+        checkpoint: Checkpoint | str,
+        datasets: Sequence[Dataset | str] | Dataset | str,
+        *,
+        seed: int = 1,
+        repeats: int = 1,
+        num: int = 51,
+        range: Range = (-1.0, 1.0),
+        normalize: Normalisation | str = "filter",
+        ignore: Iterable[str] = ("bias", "norm"),
+        direction: DirectionLike | None = None,
+        precision: Precision | str = "float32",
+        buffers: Buffers | str = "frozen",
+        recalibration_samples: int | None = None,
+        tags: Iterable[str] = (),
+        priority: int = 0,
+        force: bool = False,
+    ) -> Job:
+        """Asks for f(α) = L(θ + αd) along random directions, or along one of your own.
+
+        Args:
+            seed, repeats: directions of seed, seed + 1, …; the result has each one's values, their
+                mean and their spread.
+            direction: instead of random ones: a `Direction`, its id, or a spec.
+        """
+        random = random_directions(seed, normalize, ignore)
+        body = {
+            "kind": "line",
+            "origin": _id(checkpoint),
+            "datasets": _ids(datasets),
+            "direction": random if direction is None else direction_spec(direction),
+            "repeats": repeats,
+            "alpha": _axis(range, num),
+        }
+        return self.submit(
+            body | _common(precision, buffers, tags, priority, force, recalibration_samples)
+        )
+
+    def plane_through(
+        self,
+        a: Checkpoint | str,
+        b: Checkpoint | str,
+        c: Checkpoint | str,
+        datasets: Sequence[Dataset | str] | Dataset | str,
+        *,
+        num: int | tuple[int, int] = 51,
+        range: Range = (-0.5, 1.5),
+        x_range: Range | None = None,
+        y_range: Range | None = None,
+        precision: Precision | str = "float32",
+        buffers: Buffers | str = "frozen",
+        recalibration_samples: int | None = None,
+        tags: Iterable[str] = (),
+        priority: int = 0,
+        force: bool = False,
+    ) -> Job:
+        """Asks for the plane through three networks: a at (0, 0), b at (1, 0), c at (0, 1)."""
+        return self.surface(
+            a,
+            datasets,
+            x={"kind": "between", "target": _id(b)},
+            y={"kind": "between", "target": _id(c)},
+            num=num,
+            range=range,
+            x_range=x_range,
+            y_range=y_range,
+            precision=precision,
+            buffers=buffers,
+            recalibration_samples=recalibration_samples,
+            tags=tags,
+            priority=priority,
+            force=force,
+        )
 
     def submit(self, spec: Mapping[str, Any]) -> Job:
         """Submits a job by its spec. A broken connection cannot make it twice."""
@@ -385,15 +468,23 @@ def _axis(ends: Range, num: int) -> dict[str, Any]:
 
 
 def _common(
-    precision: str, buffers: str, tags: Iterable[str], priority: int, force: bool
+    precision: str,
+    buffers: str,
+    tags: Iterable[str],
+    priority: int,
+    force: bool,
+    recalibration_samples: int | None = None,
 ) -> dict[str, Any]:
-    return {
+    body = {
         "precision": precision,
         "buffers": buffers,
         "tags": sorted(tags),
         "priority": priority,
         "force": force,
     }
+    if recalibration_samples is not None:
+        body["recalibration"] = {"samples": recalibration_samples}
+    return body
 
 
 def _file_name(name: str) -> str:

@@ -19,7 +19,7 @@ from lossatlas.values import LandscapeRecord
 if TYPE_CHECKING:
     from lossatlas.transport import Transport
 
-View = Literal["curve", "contour", "filled", "heatmap", "surface"]
+View = Literal["curve", "weights", "contour", "filled", "heatmap", "surface"]
 Theme = Literal["light", "dark"]
 
 FIGURE_SUFFIXES = (".png", ".svg")
@@ -50,7 +50,7 @@ class Landscape:
 
     @property
     def kind(self) -> str:
-        """`surface` or `interpolation`."""
+        """`surface`, `interpolation`, `line`…"""
         return self.record.kind
 
     @property

@@ -20,6 +20,7 @@ from lossatlas.cli.options import (
     Precision,
     PrecisionOption,
     Priority,
+    RecalibrationSamples,
     Tags,
     Timeout,
     ViewOption,
@@ -58,6 +59,7 @@ def surface(
     ] = False,
     precision: PrecisionOption = Precision.float32,
     buffers: BuffersOption = Buffers.frozen,
+    samples: RecalibrationSamples = None,
     tag: Tags = None,
     priority: Priority = 0,
     force: Force = False,
@@ -88,6 +90,7 @@ def surface(
             orthogonalise=orthogonalise,
             precision=precision.value,
             buffers=buffers.value,
+            recalibration_samples=samples,
             tags=tag or [],
             priority=priority,
             force=force,
@@ -106,6 +109,7 @@ def interpolate(
     ] = "-0.5:1.5",
     precision: PrecisionOption = Precision.float32,
     buffers: BuffersOption = Buffers.frozen,
+    samples: RecalibrationSamples = None,
     tag: Tags = None,
     priority: Priority = 0,
     force: Force = False,
@@ -127,6 +131,61 @@ def interpolate(
             range=ends,
             precision=precision.value,
             buffers=buffers.value,
+            recalibration_samples=samples,
+            tags=tag or [],
+            priority=priority,
+            force=force,
+        )
+        finish(job, wait=wait, timeout=timeout, outputs=output, view=view, as_json=as_json)
+
+
+def line(
+    checkpoint: Checkpoint,
+    *,
+    dataset: Datasets,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the first direction.")] = 1,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, max=64, help="Directions, seed after seed.")
+    ] = 1,
+    num: Annotated[int, typer.Option("--num", min=1, help="Points.")] = 51,
+    range_: Annotated[str, typer.Option("--range", help="Of α.")] = "-1:1",
+    normalize: Annotated[Normalize, typer.Option("--normalize")] = Normalize.filter,
+    ignore: Annotated[
+        list[Ignore] | None,
+        typer.Option("--ignore", help="bias and norm by default; none for neither. Repeatable."),
+    ] = None,
+    direction: Annotated[
+        str | None, typer.Option("--direction", help="Id of a saved direction instead.")
+    ] = None,
+    precision: PrecisionOption = Precision.float32,
+    buffers: BuffersOption = Buffers.frozen,
+    samples: RecalibrationSamples = None,
+    tag: Tags = None,
+    priority: Priority = 0,
+    force: Force = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Output = None,
+    view: ViewOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for the loss along random directions from a checkpoint, one by one and on average."""
+    require_outputs(output)
+    ends = read_range("--range", range_)
+    with connect() as client:
+        job = client.line(
+            checkpoint,
+            dataset,
+            seed=seed,
+            repeats=repeats,
+            num=num,
+            range=ends,
+            normalize=normalize.value,
+            ignore=_ignored(ignore),
+            direction=direction,
+            precision=precision.value,
+            buffers=buffers.value,
+            recalibration_samples=samples,
             tags=tag or [],
             priority=priority,
             force=force,

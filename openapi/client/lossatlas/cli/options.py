@@ -23,6 +23,7 @@ class View(StrEnum):
     filled = "filled"
     heatmap = "heatmap"
     surface = "surface"
+    weights = "weights"
 
 
 class Format(StrEnum):
@@ -82,6 +83,7 @@ class Buffers(StrEnum):
 
     frozen = "frozen"
     interpolate = "interpolate"
+    recalibrate = "recalibrate"
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, errors included.")]
@@ -121,6 +123,11 @@ Priority = Annotated[
 PrecisionOption = Annotated[Precision, typer.Option("--precision")]
 BuffersOption = Annotated[
     Buffers, typer.Option("--buffers", help="Running statistics along the direction.")
+]
+
+RecalibrationSamples = Annotated[
+    int | None,
+    typer.Option("--samples", min=2, help="To recalibrate from; 1024 when left out."),
 ]
 
 _RANGE = re.compile(r"([^:]+):([^:]+)")
