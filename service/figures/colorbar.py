@@ -42,4 +42,19 @@ class ColorBar:
 
 def value_label(metric: str, *, log: bool) -> str:
     """`loss (log scale)`."""
-    return f"{metric.replace('_', ' ')}{' (log scale)' if log else ''}"
+    return f"{metric_name(metric)}{' (log scale)' if log else ''}"
+
+
+def metric_name(metric: str) -> str:
+    """`loss`, or a symbol where there is one."""
+    return _SYMBOLS.get(metric) or metric.replace("_", " ")
+
+
+_SYMBOLS: Final = {
+    "ratio": "|λₘᵢₙ / λₘₐₓ|",
+    "lambda_max": "λₘₐₓ",
+    "lambda_min": "λₘᵢₙ",
+    "lambda_max_residual": "residual of λₘₐₓ",
+    "lambda_min_residual": "residual of λₘᵢₙ",
+    "products": "Hessian-vector products",
+}

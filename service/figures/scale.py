@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,10 @@ from service.figures.options import FigureOptions
 
 #: A logarithmic scale is chosen by itself beyond this ratio of the ends.
 AUTO_LOG_RATIO = 100.0
+
+#: A symmetric scale ends at this share's |value| where the largest is so many times farther.
+_MOST_SHARE = 0.95
+_FAR = 2.0
 
 #: Mantissas of a decade's levels, from sparse to dense.
 _PER_DECADE: tuple[tuple[float, ...], ...] = (
@@ -36,6 +40,7 @@ class Scale:
         constant: all values are equal; the ends then lie a little around that value.
         extend: at which ends there are values beyond the scale.
         notes: what a reader has to know of it.
+        diverging: zero is the middle, and colours part there.
     """
 
     low: float
@@ -44,6 +49,7 @@ class Scale:
     constant: bool
     extend: Literal["neither", "min", "max", "both"]
     notes: tuple[str, ...] = ()
+    diverging: bool = False
 
     def height(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Where values lie, clipped at the ends: themselves, or log₁₀ on a logarithmic scale."""
@@ -87,6 +93,39 @@ def scale_of(values: NDArray[np.float64], options: FigureOptions) -> Scale | Non
     if below or above:
         extend = "both" if below and above else ("min" if below else "max")
     return Scale(low, high, log, constant, extend, tuple(notes))
+
+
+def scale_of_metric(values: NDArray[np.float64], options: FigureOptions) -> Scale | None:
+    """As `scale_of`, with the ends that suit the metric: 0 to 1 for a ratio of curvatures, zero in
+    the middle for eigenvalues of both signs.
+    """
+    bound = options.vmin is not None or options.vmax is not None or options.log is not None
+    known = values[np.isfinite(values)]
+    if bound or not len(known):
+        return scale_of(values, options)
+    if options.metric == "ratio":
+        return scale_of(values, replace(options, vmin=0.0, vmax=1.0, log=False))
+    if options.metric in ("lambda_max", "lambda_min") and known.min() < 0:
+        return _around_zero(known)
+    return scale_of(values, options)
+
+
+def _around_zero(known: NDArray[np.float64]) -> Scale:
+    """Symmetric, and not stretched by a few far values."""
+    size = np.abs(known)
+    end = float(np.quantile(size, _MOST_SHARE))
+    if not end > 0 or size.max() <= _FAR * end:
+        end = float(size.max())
+    below, above = int((known < -end).sum()), int((known > end).sum())
+    notes = []
+    if below + above:
+        notes.append(
+            f"{below + above:,} of {len(known):,} values lie beyond the ends of the scale."
+        )
+    extend: Literal["neither", "min", "max", "both"] = "neither"
+    if below or above:
+        extend = "both" if below and above else ("min" if below else "max")
+    return Scale(-end, end, False, False, extend, tuple(notes), diverging=True)
 
 
 def _logarithmic(known: NDArray[np.float64], options: FigureOptions, notes: list[str]) -> bool:

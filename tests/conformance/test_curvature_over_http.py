@@ -207,8 +207,11 @@ def test_every_estimate_of_the_trace(live_api: Api, pushed: Pushed, method: str)
         asked(pushed, largest=0, smallest=0, trace={"method": method, "samples": 60}, seed=5)
     )
     curvature = live_api.data(job)["curvature"]
-    low, high = curvature["trace"]["interval"]
-    assert low <= pushed.expected["hessian_float64"]["trace"] <= high
+    trace, wanted = curvature["trace"], pushed.expected["hessian_float64"]["trace"]
+    # how often intervals hold is the engine's tests' to say; four errors would be a fault
+    assert abs(trace["value"] - wanted) <= 4 * trace["standard_error"]
+    assert trace["standard_error"] <= 0.1 * wanted
+    assert trace["method"] == method
     assert (curvature["largest"], curvature["smallest"]) == ([], [])
     assert curvature["products"] <= 60
 
