@@ -21,10 +21,12 @@ Format = Literal["png", "svg"]
 MEDIA_TYPES: Final[Mapping[Format, str]] = {"png": "image/png", "svg": "image/svg+xml"}
 
 #: Raised when the same question would be drawn otherwise.
-REVISION: Final = 1
+REVISION: Final = 2
 
-#: Drawing keeps a processor busy; one figure at a time leaves the others to the API.
-_DRAWING = threading.Lock()
+#: Figures are drawn one at a time; a crowd that waits for its turn must not take every thread
+#: that answers requests.
+_PLACES: Final = threading.BoundedSemaphore(8)
+_PATIENCE_SECONDS: Final = 3.0
 
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
@@ -151,7 +153,7 @@ def name_of(data: str, query: FigureQuery, caption: Caption) -> str:
 
 
 def drawn(result: GridResult, query: FigureQuery, caption: Caption, format: Format) -> bytes:
-    """The figure's bytes."""
+    """The figure's bytes. Raises Problem `unavailable` when too many are waiting to be drawn."""
     options = FigureOptions(
         view=query.view,
         metric=metric_of(query, result),
@@ -165,8 +167,16 @@ def drawn(result: GridResult, query: FigureQuery, caption: Caption, format: Form
         trajectory=query.trajectory,
         caption=caption,
     )
-    with _DRAWING:
+    if not _PLACES.acquire(timeout=_PATIENCE_SECONDS):
+        raise Problem(
+            "unavailable",
+            "many figures are being drawn; try again in a moment",
+            headers={"Retry-After": "5"},
+        )
+    try:
         return render(result, options, format)
+    finally:
+        _PLACES.release()
 
 
 def _words(caption: Caption) -> dict[str, Any]:
