@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,7 @@ from lossatlas.landscapes import Landscape
 _WIDTH: Final = 460
 #: How often training and waiting say how far they are.
 _SAY_SECONDS: Final = 20.0
+_HOLD_SECONDS: Final = 5.0
 #: Measures whose definitions the page quotes.
 _DEFINED: Final = (
     "sharpness",
@@ -87,8 +89,7 @@ class Maker:
             pushed[recipe.slug] = self._mapper.push(recipe, trained[recipe.slug])
             # the service computes while the next network trains
             self._ask(panels, pushed, data)
-        for number, panel in enumerate(panels, 1):
-            self._await(panel, f"{number}/{len(panels)}")
+        self._await(panels)
         page = self._write(recipes, trained, pushed)
         return Outcome(page, self._missing, time.monotonic() - self._began)
 
@@ -130,29 +131,50 @@ class Maker:
                 # one question less; the others can be answered all the same
                 self._missing[panel.key] = f"refused: {problem.detail}"
 
-    def _await(self, panel: Panel, place: str) -> None:
-        job = self._jobs.get(panel.key)
-        if job is None:
-            return
-        before = job.info.finished
+    def _await(self, panels: tuple[Panel, ...]) -> None:
+        """Collects landscapes in the order in which they are finished."""
+        waiting = [panel for panel in panels if panel.key in self._jobs]
+        before = {p.key for p in waiting if self._jobs[p.key].info.finished}
+        total, said = len(waiting), time.monotonic()
+        while waiting:
+            for panel in waiting:
+                job = self._jobs[panel.key]
+                if job.info.finished or job.refresh().finished:
+                    self._collect(panel, job, earlier=panel.key in before)
+            waiting = [p for p in waiting if not self._jobs[p.key].info.finished]
+            if waiting and time.monotonic() - said > _SAY_SECONDS:
+                said = time.monotonic()
+                self._say(self._progress(waiting, total))
+            self._pause(waiting)
+
+    def _pause(self, waiting: list[Panel]) -> None:
+        """Until a job that runs is finished, or for a while."""
+        jobs = [self._jobs[panel.key] for panel in waiting]
+        running = [job for job in jobs if job.state == "running"] or jobs
+        with suppress(WaitTimeout, JobFailed, JobCancelled):
+            if running:
+                running[0].wait(_HOLD_SECONDS, progress=False)
+
+    def _progress(self, waiting: list[Panel], total: int) -> str:
+        words = [f"{total - len(waiting)} of {total} landscapes are there"]
+        for panel in waiting:
+            info = self._jobs[panel.key].info
+            if info.state == "running":
+                words.append(f"{panel.key} {info.progress.done}/{info.progress.total or '?'} cells")
+        return "; ".join(words)
+
+    def _collect(self, panel: Panel, job: Job, *, earlier: bool) -> None:
         try:
-            found = self._followed(job, f"{place} {panel.key}")
+            found = job.result()
         except JobFailed as failed:
             self._missing[panel.key] = f"{job.id} failed: {failed.detail}"
+            self._say(f"{panel.key}: {self._missing[panel.key]}")
         except JobCancelled:
             self._missing[panel.key] = f"{job.id} was cancelled"
         else:
             self._landscapes[panel.key] = found
             found.save_data(self._folder.root / "landscapes" / f"{panel.key}.json")
-            self._say(f"{place} {panel.key}: {found.id}{', computed before' if before else ''}")
-
-    def _followed(self, job: Job, words: str) -> Landscape:
-        while True:
-            try:
-                return job.wait(_SAY_SECONDS, progress=False)
-            except WaitTimeout:
-                progress = job.info.progress
-                self._say(f"{words}: {job.state}, {progress.done} of {progress.total or '?'} cells")
+            self._say(f"{panel.key}: {found.id}{', computed before' if earlier else ''}")
 
     def _write(
         self,

@@ -158,31 +158,17 @@ class Mapper:
                     tags=tags,
                 )
             case "path":
-                return client.submit(
-                    {
-                        "kind": "trajectory",
-                        "model": network.model.id,
-                        "checkpoints": [c.id for c in network.checkpoints],
-                        "surface": {"num": size.path_num, "margin": MARGIN},
-                        "datasets": [data.part.id],
-                        "tags": tags,
-                    }
+                return client.trajectory(
+                    network.model,
+                    [data.part],
+                    checkpoints=network.checkpoints,
+                    num=size.path_num,
+                    margin=MARGIN,
+                    tags=tags,
                 )
             case "ratio":
-                random = {"kind": "random", "seed": SEED}
-                low, high = REACH
-                axis = {"min": low, "max": high, "num": size.ratio_num}
-                return client.submit(
-                    {
-                        "kind": "curvature",
-                        "origin": network.end.id,
-                        "map": {
-                            "directions": {"x": random, "y": random},
-                            "grid": {"x": axis, "y": axis},
-                        },
-                        "datasets": [data.few.id],
-                        "tags": tags,
-                    }
+                return client.convexity_map(
+                    network.end, [data.few], seed=SEED, num=size.ratio_num, range=REACH, tags=tags
                 )
 
     def _grid(self, kind: str) -> list[Any]:
