@@ -226,6 +226,7 @@ def provenance(plan: JobPlan, spec: TrajectoryJob) -> dict[str, Any]:
         "frozen": "the centre checkpoint's everywhere",
         "interpolate": "moved along the axes, by the same combination of the checkpoints' "
         "buffers as each axis is of their parameters",
+        "recalibrate": "computed anew at every point",
     }
     return {
         "center": spec.center,
