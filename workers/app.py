@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import socket
 from pathlib import Path
@@ -30,6 +31,8 @@ from workers.supervisor import Supervisor
 from workers.tools import Options, Tools
 
 log = logging.getLogger(__name__)
+
+_OPEN_FILES: Final = 16_384
 
 #: Made here, before the pool forks, so that all processes share it.
 SHUTDOWN: Final = ShutdownFlag()
@@ -100,8 +103,17 @@ def _begin(**_: Any) -> None:
     sandbox.die_with_parent(os.getppid())
     # Ctrl-C reaches the whole group: only the main process decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _allow_files()
     _supervisor = build_supervisor(_settings, SHUTDOWN)
     _supervisor.warm()
+
+
+def _allow_files() -> None:
+    """As many as the system lets us: a trajectory's checkpoints are all held in the cache."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]

@@ -116,7 +116,9 @@ def data_json(
     landscape_id: LandscapeId, request: Request, services: ServicesOf, caller: Principal
 ) -> Response:
     """Axes, values and standard errors for each data set, a status for each cell, the centre (or
-    the line's ends), directions, derived measures and provenance.
+    the line's ends), directions, derived measures and provenance. `trajectory`, where there is
+    one: the checkpoints' coordinates, residuals, distances, steps and learning rates, their own
+    losses (`true`) beside the plane's (`plane`), explained variance, and the definitions.
     """
     landscape = _visible(services, caller, landscape_id)
     return immutable(
@@ -141,7 +143,8 @@ def data_npz(
     landscape_id: LandscapeId, request: Request, services: ServicesOf, caller: Principal
 ) -> Response:
     """`x`, `y`, `anchors`, `names`, and for data set i `d<i>.loss`, `d<i>.stderr`,
-    `d<i>.accuracy`, `d<i>.status`, `d<i>.samples`; float64, no pickles.
+    `d<i>.accuracy`, `d<i>.status`, `d<i>.samples`; float64, no pickles. A trajectory adds
+    `attached.trajectory.*`, rows in the order of the checkpoints.
     """
     landscape = _visible(services, caller, landscape_id)
     return immutable(
