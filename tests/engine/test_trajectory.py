@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from workers.engine.checkpoint_files import CheckpointFiles
 from workers.engine.direction import Direction, geometry
 from workers.engine.directions import random_direction
 from workers.engine.errors import InputInvalid, ParametersInvalid
+from workers.engine.gaussian import GaussianStream, standard_gaussians
 from workers.engine.trajectory import (
     Centring,
     LoadedCheckpoints,
@@ -225,3 +227,37 @@ def test_damaged_files_are_refused(tmp_path: Path, damage, message: str) -> None
     file.write_bytes(changed)
     with pytest.raises(ParametersInvalid, match=message):
         CheckpointFiles(NETWORK, [file])
+
+
+def test_a_tied_tensor_may_come_under_its_other_name(tmp_path: Path) -> None:
+    class Tied(ModuleNetwork):
+        tied: ClassVar = {"other.weight": "0.weight"}
+
+    network = Tied(nn.Sequential(nn.Linear(9, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 4)))
+    files = []
+    for i, checkpoint in enumerate(walk()):
+        tensors = dict(checkpoint)
+        if i % 2:
+            tensors["other.weight"] = tensors.pop("0.weight")
+        files.append(tmp_path / f"{i}.safetensors")
+        save_file(tensors, files[-1])
+    plane = principal_plane(network, CheckpointFiles(network, files))
+    usual = principal_plane(NETWORK, LoadedCheckpoints(walk()))
+    assert plane.projection.coordinates == pytest.approx(usual.projection.coordinates)
+
+
+def test_axes_are_the_stated_combinations_of_checkpoints() -> None:
+    path = walk()
+    for centring in Centring:
+        plane = principal_plane(
+            NETWORK, LoadedCheckpoints(path), centring=centring, dtype=torch.float64
+        )
+        made = matrix(path).T @ plane.weights
+        assert made == pytest.approx(np.stack([flat(plane.x), flat(plane.y)], axis=1), abs=1e-11)
+
+
+@pytest.mark.parametrize("sizes", [(1, 5, 24, 24), (54,)])
+def test_gaussians_taken_in_parts_are_those_taken_at_once(sizes: tuple[int, ...]) -> None:
+    stream = GaussianStream(7, "x", "0.weight", (9, 6))
+    parts = np.concatenate([stream.take(size) for size in sizes])
+    assert np.array_equal(parts, standard_gaussians(7, "x", "0.weight", (9, 6)).ravel())
