@@ -40,6 +40,7 @@ from lossatlas.exporting import export_model, save_dataset, save_weights
 from lossatlas.grids import DatasetValues, Grid
 from lossatlas.jobs import Job
 from lossatlas.landscapes import Landscape
+from lossatlas.trajectories import Trajectory, TrajectoryRun
 from lossatlas.values import Checkpoint, Dataset, Direction, Model, Progress
 
 __all__ = [
@@ -72,6 +73,8 @@ __all__ = [
     "RateLimitedError",
     "ServerError",
     "ServiceUnreachable",
+    "Trajectory",
+    "TrajectoryRun",
     "UnavailableError",
     "WaitTimeout",
     "WeightsInvalidError",

@@ -16,6 +16,7 @@ from lossatlas.exporting import save_dataset
 from lossatlas.jobs import Job
 from lossatlas.landscapes import Landscape
 from lossatlas.tensors import weights_of, write_tensors
+from lossatlas.trajectories import run_spec
 from lossatlas.transport import Transport
 from lossatlas.uploading import upload_file
 from lossatlas.values import Checkpoint, Dataset, Direction, JobState, LandscapeRecord, Model
@@ -370,6 +371,59 @@ class Client:
             priority=priority,
             force=force,
         )
+
+    def trajectory(
+        self,
+        model: Model | str,
+        datasets: Sequence[Dataset | str] | Dataset | str,
+        *,
+        checkpoints: Sequence[Checkpoint | str] | Literal["all"] = "all",
+        label: str | None = None,
+        runs: Sequence[Model | str | Mapping[str, Any]] = (),
+        center: Literal["final", "mean"] | str = "final",
+        exclude: Iterable[str] = (),
+        num: int = 51,
+        margin: float = 0.3,
+        true_loss: bool = True,
+        random_planes: int = 8,
+        precision: Precision | str = "float32",
+        buffers: Buffers | str = "frozen",
+        tags: Iterable[str] = (),
+        priority: int = 0,
+        force: bool = False,
+    ) -> Job:
+        """Asks for the path of training on its principal plane, with the surface under it.
+
+        Args:
+            checkpoints: in order; all that the model has now by default, three at least.
+            label: of this run beside others.
+            runs: further runs on the same plane: models of networks with the same tensors, or
+                mappings with `model`, `checkpoints` and `label`.
+            center: `final` looks at θ_i − θ_n as they are (the paper); `mean` subtracts the mean
+                too (its published code).
+            exclude: `bias`, `norm`: parameters not to look at.
+            num: points a side of the surface.
+            margin: beyond the path on each side, as a share of its length there.
+            true_loss: evaluate every checkpoint itself too, beside its place in the plane.
+            random_planes: how many random planes to compare the share of variation with.
+
+        Returns:
+            The job; its landscape has the path as `trajectory`.
+        """
+        body: dict[str, Any] = {
+            "kind": "trajectory",
+            "model": _id(model),
+            "datasets": _ids(datasets),
+            "checkpoints": "all" if isinstance(checkpoints, str) else _ids(checkpoints),
+            "label": label,
+            "runs": [run_spec(run) for run in runs],
+            "center": center,
+            "exclude": sorted(exclude),
+            "surface": {"num": num, "margin": margin},
+            "true_loss": true_loss,
+            "random_planes": random_planes,
+        }
+        return self.submit(body | _common(precision, buffers, tags, priority, force))
 
     def submit(self, spec: Mapping[str, Any]) -> Job:
         """Submits a job by its spec. A broken connection cannot make it twice."""

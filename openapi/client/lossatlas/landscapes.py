@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lossatlas.errors import InputError
 from lossatlas.files import write_bytes
 from lossatlas.grids import DatasetValues, Floats, Grid, Words
+from lossatlas.trajectories import Trajectory
 from lossatlas.values import LandscapeRecord
 
 if TYPE_CHECKING:
@@ -98,6 +99,12 @@ class Landscape:
         """A word for each cell, the worst of all data sets; `ok` where there is a value."""
         return self.grid.status
 
+    @cached_property
+    def trajectory(self) -> Trajectory | None:
+        """The path of training on the plane; None for other kinds."""
+        body = self.grid.body.get("trajectory")
+        return None if body is None else Trajectory.from_json(body)
+
     @property
     def datasets(self) -> tuple[str, ...]:
         """Names, in the job's order."""
@@ -120,6 +127,7 @@ class Landscape:
         vmax: float | None = None,
         theme: Theme | None = None,
         width: int | None = None,
+        trajectory: bool | None = None,
     ) -> bytes:
         """A figure's bytes, drawn by the service.
 
@@ -132,6 +140,7 @@ class Landscape:
             levels: contour lines at most.
             vmin, vmax: ends of the scale.
             width: in pixels.
+            trajectory: False leaves the path of training out.
 
         Raises:
             ProblemError: a view that does not fit, or a name that is not there.
@@ -146,6 +155,7 @@ class Landscape:
             "vmax": vmax,
             "theme": theme,
             "width": width,
+            "trajectory": None if trajectory is None else str(trajectory).lower(),
         }
         return self._transport.call("GET", f"{self._here}/figure.{format}", query=query).content
 

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.exceptions import Abort, TyperException
 
-from lossatlas.cli import computing, doctor, exits, following, gallery, listing, pushing
+from lossatlas.cli import computing, doctor, exits, following, gallery, listing, pushing, tracing
 from lossatlas.cli.output import say, show_error, show_json
 from lossatlas.errors import LossatlasError
 
@@ -34,6 +34,7 @@ app.command("push-dataset")(pushing.push_dataset)
 app.command("surface")(computing.surface)
 app.command("interpolate")(computing.interpolate)
 app.command("line")(computing.line)
+app.command("trajectory")(tracing.trajectory)
 app.command("wait")(following.wait)
 app.command("status")(following.status)
 app.command("cancel")(following.cancel)

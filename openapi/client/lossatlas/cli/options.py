@@ -86,6 +86,13 @@ class Buffers(StrEnum):
     recalibrate = "recalibrate"
 
 
+class Center(StrEnum):
+    """What a path's components are relative to."""
+
+    final = "final"
+    mean = "mean"
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, errors included.")]
 Project = Annotated[
     str,
