@@ -12,6 +12,7 @@ landscape.save_figure("surface.png")
 """
 
 from lossatlas.client import Client
+from lossatlas.curvature import Curvature
 from lossatlas.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -49,6 +50,7 @@ __all__ = [
     "Client",
     "ConfigurationError",
     "ConflictError",
+    "Curvature",
     "Dataset",
     "DatasetInvalidError",
     "DatasetValues",

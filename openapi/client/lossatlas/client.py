@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from lossatlas.curvature import density_spec, trace_spec
 from lossatlas.directions import DirectionLike, direction_spec, random_directions
 from lossatlas.discovery import find_endpoint
 from lossatlas.errors import InputError
@@ -422,6 +423,112 @@ class Client:
             "surface": {"num": num, "margin": margin},
             "true_loss": true_loss,
             "random_planes": random_planes,
+        }
+        return self.submit(body | _common(precision, buffers, tags, priority, force))
+
+    def curvature(
+        self,
+        checkpoint: Checkpoint | str,
+        datasets: Sequence[Dataset | str] | Dataset | str,
+        *,
+        largest: int = 1,
+        smallest: int = 1,
+        trace: str | Mapping[str, Any] | None = None,
+        samples: int = 16,
+        density: bool | Mapping[str, Any] = False,
+        layers: bool = False,
+        along: Sequence[DirectionLike] = (),
+        exclude: Iterable[str] = (),
+        tolerance: float | None = None,
+        max_products: int = 300,
+        seed: int = 0,
+        precision: Precision | str = "float32",
+        tags: Iterable[str] = (),
+        priority: int = 0,
+        force: bool = False,
+    ) -> Job:
+        """Asks for the Hessian's spectrum at a checkpoint, over the first data set.
+
+        Args:
+            largest, smallest: how many of the most positive and most negative eigenvalues.
+            trace: `deflated`, `hutchinson`, `hutch++` or `xtrace`, from `samples` products.
+            density: True, or `{"steps": 60, "probes": 4}`.
+            layers: the ends and the trace of each layer's block too.
+            along: directions d to give dᵀHd/dᵀd along.
+            exclude: `bias`, `norm`: parameters held fixed.
+            tolerance: of residuals, relative to the largest |eigenvalue|; 1e-5 when left out.
+            precision: float32 or float64.
+
+        Returns:
+            The job; its landscape has the arrays as `curvature`.
+        """
+        body: dict[str, Any] = {
+            "kind": "curvature",
+            "origin": _id(checkpoint),
+            "datasets": _ids(datasets),
+            "largest": largest,
+            "smallest": smallest,
+            "trace": trace_spec(trace, samples),
+            "density": density_spec(density),
+            "layers": layers,
+            "along": [direction_spec(direction) for direction in along],
+            "exclude": sorted(exclude),
+            "tolerance": tolerance,
+            "max_products": max_products,
+            "seed": seed,
+        }
+        return self.submit(body | _common(precision, "frozen", tags, priority, force))
+
+    def convexity_map(
+        self,
+        checkpoint: Checkpoint | str,
+        datasets: Sequence[Dataset | str] | Dataset | str,
+        *,
+        seed: int = 1,
+        num: int | tuple[int, int] = 21,
+        range: Range = (-1.0, 1.0),
+        x_range: Range | None = None,
+        y_range: Range | None = None,
+        normalize: Normalisation | str = "filter",
+        ignore: Iterable[str] = ("bias", "norm"),
+        x: DirectionLike | None = None,
+        y: DirectionLike | None = None,
+        orthogonalise: bool = False,
+        exclude: Iterable[str] = (),
+        tolerance: float | None = None,
+        max_products: int = 300,
+        precision: Precision | str = "float32",
+        buffers: Buffers | str = "frozen",
+        tags: Iterable[str] = (),
+        priority: int = 0,
+        force: bool = False,
+    ) -> Job:
+        """Asks for λ_max, λ_min and |λ_min / λ_max| at every cell of a plane (Li et al. 2018, §6).
+
+        A cell takes 20 to 25 Hessian-vector products, mostly. Arguments are those of `surface` and
+        `curvature`.
+
+        Returns:
+            The job; its landscape has `extra["ratio"]`, `extra["lambda_max"]`… in the first data
+            set, beside the loss.
+        """
+        nx, ny = (num, num) if isinstance(num, int) else num
+        random = random_directions(seed, normalize, ignore)
+        body: dict[str, Any] = {
+            "kind": "curvature",
+            "origin": _id(checkpoint),
+            "datasets": _ids(datasets),
+            "map": {
+                "directions": {
+                    "x": random if x is None else direction_spec(x),
+                    "y": random if y is None else direction_spec(y),
+                },
+                "orthogonalise": orthogonalise,
+                "grid": {"x": _axis(x_range or range, nx), "y": _axis(y_range or range, ny)},
+            },
+            "exclude": sorted(exclude),
+            "tolerance": tolerance,
+            "max_products": max_products,
         }
         return self.submit(body | _common(precision, buffers, tags, priority, force))
 

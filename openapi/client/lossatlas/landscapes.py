@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lossatlas.curvature import Curvature
 from lossatlas.errors import InputError
 from lossatlas.files import write_bytes
 from lossatlas.grids import DatasetValues, Floats, Grid, Words
@@ -20,7 +21,7 @@ from lossatlas.values import LandscapeRecord
 if TYPE_CHECKING:
     from lossatlas.transport import Transport
 
-View = Literal["curve", "weights", "contour", "filled", "heatmap", "surface"]
+View = Literal["curve", "weights", "contour", "filled", "heatmap", "surface", "spectrum", "layers"]
 Theme = Literal["light", "dark"]
 
 FIGURE_SUFFIXES = (".png", ".svg")
@@ -105,6 +106,12 @@ class Landscape:
         body = self.grid.body.get("trajectory")
         return None if body is None else Trajectory.from_json(body)
 
+    @cached_property
+    def curvature(self) -> Curvature | None:
+        """The Hessian's spectrum; None unless it was asked for at a single point."""
+        body = self.grid.body.get("curvature")
+        return Curvature.from_json(body) if body and self.y is None else None
+
     @property
     def datasets(self) -> tuple[str, ...]:
         """Names, in the job's order."""
@@ -133,8 +140,9 @@ class Landscape:
 
         Args:
             view: `curve` for a line; `contour` (the usual one), `filled`, `heatmap` or `surface`
-                for a plane.
-            metric: `loss` (the usual one) or `accuracy`.
+                for a plane; `spectrum` (the usual one) or `layers` for a point's curvature.
+            metric: `loss` (the usual one), `accuracy`, or of a convexity map `ratio` (the usual
+                one), `lambda_max`, `lambda_min`.
             dataset: by name; the first on a plane and all on a curve.
             log: a logarithmic scale; chosen by the values when left out.
             levels: contour lines at most.

@@ -9,7 +9,17 @@ from typing import Any
 import typer
 from typer.exceptions import Abort, TyperException
 
-from lossatlas.cli import computing, doctor, exits, following, gallery, listing, pushing, tracing
+from lossatlas.cli import (
+    bending,
+    computing,
+    doctor,
+    exits,
+    following,
+    gallery,
+    listing,
+    pushing,
+    tracing,
+)
 from lossatlas.cli.output import say, show_error, show_json
 from lossatlas.errors import LossatlasError
 
@@ -35,6 +45,7 @@ app.command("surface")(computing.surface)
 app.command("interpolate")(computing.interpolate)
 app.command("line")(computing.line)
 app.command("trajectory")(tracing.trajectory)
+app.command("curvature")(bending.curvature)
 app.command("wait")(following.wait)
 app.command("status")(following.status)
 app.command("cancel")(following.cancel)

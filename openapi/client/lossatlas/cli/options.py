@@ -23,6 +23,8 @@ class View(StrEnum):
     filled = "filled"
     heatmap = "heatmap"
     surface = "surface"
+    spectrum = "spectrum"
+    layers = "layers"
     weights = "weights"
 
 
