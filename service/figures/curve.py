@@ -1,4 +1,8 @@
-"""A line through weight space: loss on the left, accuracy on the right, as in Li et al., fig. 2."""
+"""A line through weight space: loss on the left, accuracy on the right, as in Li et al., fig. 2.
+
+Several lines from one point are drawn thin, with their mean and the band of one standard deviation
+about it.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
+from service.domain.cells import CellStatus
+from service.domain.lines import Lines
 from service.domain.results import GridResult
 from service.figures.colorbar import value_label
 from service.figures.frame import axis_label, coordinate_ticks, dress, value_ticks
@@ -35,6 +42,8 @@ _DASHES: Final[tuple[Any, ...]] = (
 #: More data sets than this are told apart by shade as well as by dashes.
 _PLAIN_SETS: Final = 3
 _HEIGHT: Final = 0.56
+#: Metrics of which every direction's own values are known.
+_EACH: Final = frozenset({"loss", "accuracy"})
 
 
 class Curve:
@@ -43,6 +52,7 @@ class Curve:
     def __init__(self, page: Page, result: GridResult, options: FigureOptions) -> None:
         self.page, self.result, self.options = page, result, options
         self.x = result.x
+        self.lines = Lines.of(result)
         grids = chosen(result, options.dataset)
         self._entries: list[Entry] = []
         self._notes: list[str] = []
@@ -67,7 +77,9 @@ class Curve:
         unit = float(self.x[1] - self.x[0]) if len(self.x) > 1 else 1.0
         borders = edges(self.x, unit) if len(self.x) == 1 else self.x
         self.left_axes.set_xlim(borders[0], borders[-1])
-        self.left_axes.set_xlabel("α   (0: origin, 1: target)")
+        self.left_axes.set_xlabel(
+            "α   (0: origin, 1: target)" if self.lines is None else "α   (0: the trained network)"
+        )
         self.left_axes.grid(axis="y", color=page.theme.rule, linewidth=0.6, zorder=0)
         self.left_axes.set_axisbelow(True)
 
@@ -120,7 +132,13 @@ class Curve:
     def _plot(
         self, axes: Axes, items: list[Shown], base: str, options: FigureOptions
     ) -> Scale | None:
-        values = np.concatenate([np.concatenate([i.values, i.anchors]) for i in items])
+        each = [self._each(item) for item in items]
+        values = np.concatenate(
+            [
+                np.concatenate([i.values, i.anchors, e.ravel()])
+                for i, e in zip(items, each, strict=True)
+            ]
+        )
         scale = scale_of(values, options)
         metric = items[0].metric
         name = axis_label(self.page, value_label(metric, log=bool(scale and scale.log)))
@@ -152,7 +170,59 @@ class Curve:
             sign = Line2D([], [], color=color, linestyle=dash, linewidth=1.6)
             self._entries.append(Entry(sign, f"{metric.replace('_', ' ')}, {item.dataset}"))
             self._ends(axes, item, color)
+            self._one_by_one(axes, item, each[k], color, dash)
         return scale
+
+    def _each(self, item: Shown) -> NDArray[np.float64]:
+        """Every direction's own values of the metric, shape (directions, n); none elsewhere."""
+        if self.lines is None or self.lines.repeats < 2 or item.metric not in _EACH:
+            return np.empty((0, len(self.x)))
+        place = [grid.name for grid in self.result.datasets].index(item.dataset)
+        ok = self.lines.status[place] == CellStatus.OK
+        return np.where(ok, getattr(self.lines, item.metric)[place], np.nan)
+
+    def _one_by_one(
+        self, axes: Axes, item: Shown, each: NDArray[np.float64], color: str, dash: Any
+    ) -> None:
+        """Thin lines for the directions, and the band about their mean."""
+        if not len(each):
+            return
+        for k, values in enumerate(each):
+            thin = Line2D(
+                self.x,
+                values,
+                color=color,
+                linestyle=dash,
+                linewidth=0.6,
+                alpha=0.45,
+                zorder=2,
+                label=f"{item.metric} {item.dataset} {k}",
+            )
+            axes.add_line(thin)
+        spread = self.result.dataset(item.dataset).extra.get(f"{item.metric}_spread")
+        if spread is not None:
+            low, high = axes.get_ylim()
+            axes.fill_between(
+                self.x,
+                np.clip(item.values - spread, low, high),
+                np.clip(item.values + spread, low, high),
+                color=color,
+                alpha=0.16,
+                linewidth=0,
+                zorder=1.5,
+                label=f"band {item.metric} {item.dataset}",
+            )
+        said = {entry.meaning for entry in self._entries}
+        words = f"each of {len(each)} directions"
+        if words not in said:
+            muted = self.page.theme.muted
+            self._entries.append(Entry(Line2D([], [], color=muted, linewidth=0.6), words))
+            self._entries.append(
+                Entry(
+                    Patch(facecolor=muted, alpha=0.25, linewidth=0),
+                    "thick: their mean, ± one standard deviation",
+                )
+            )
 
     def _with_ends(self, item: Shown) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The line's points, and its two ends where the grid passes them by."""
@@ -204,7 +274,7 @@ class Curve:
                 markeredgecolor=muted,
                 markeredgewidth=1.3,
             )
-            names = {0.0: "origin", 1.0: "target"}
+            names = {0.0: "origin", 1.0: "target"} if self.lines is None else {0.0: "the network"}
             there = " and ".join(f"{names.get(at, at)} (α = {at:g})" for at in seen)
             self._entries.append(Entry(sign, there))
 

@@ -8,14 +8,16 @@ from typing import Final, Literal
 
 from service.domain.curvature import array, is_point
 from service.domain.results import GridResult
+from service.domain.weights import WeightHistograms
 
 
 class View(StrEnum):
-    """Ways to draw a grid: `CURVE` for a line, `SPECTRUM` and `LAYERS` for a point's curvature, the
-    others for a plane.
+    """Ways to draw a grid: `CURVE` and `WEIGHTS` for a line, `SPECTRUM` and `LAYERS` for a point's
+    curvature, the others for a plane.
     """
 
     CURVE = "curve"
+    WEIGHTS = "weights"
     CONTOUR = "contour"
     FILLED = "filled"
     HEATMAP = "heatmap"
@@ -108,7 +110,8 @@ def views_of(result: GridResult) -> tuple[View, ...]:
     if is_point(result):
         layers = array(result, "layers.names") is not None
         return (View.SPECTRUM, View.LAYERS) if layers else (View.SPECTRUM,)
-    return (View.CURVE,)
+    counted = WeightHistograms.of(result) is not None
+    return (View.CURVE, View.WEIGHTS) if counted else (View.CURVE,)
 
 
 def shape_of(result: GridResult) -> str:

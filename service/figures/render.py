@@ -19,6 +19,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.trajectory import Trajectory
+from service.domain.weights import WeightHistograms
 from service.figures.curve import Curve
 from service.figures.drawing import Drawing
 from service.figures.legend import Strip
@@ -32,6 +33,7 @@ from service.figures.shown import chosen, shown
 from service.figures.spectrum import LayersDrawing, SpectrumDrawing, map_sentences
 from service.figures.spectrum import sentences as point_sentences
 from service.figures.theme import THEMES
+from service.figures.weights import WeightsDrawing
 from service.figures.words import caption, title
 
 Format = Literal["png", "svg"]
@@ -130,6 +132,9 @@ def _drawing(
 ) -> Drawing:
     if view is View.SPECTRUM:
         return SpectrumDrawing(page, result)
+    weights = WeightHistograms.of(result)
+    if view is View.WEIGHTS and weights is not None:
+        return WeightsDrawing(page, weights)
     if view is View.LAYERS:
         return LayersDrawing(page, result)
     if result.y is None:

@@ -21,6 +21,7 @@ _WHAT: Final = {
     View.FILLED: "around the trained network",
     View.HEATMAP: "around the trained network",
     View.SURFACE: "around the trained network",
+    View.WEIGHTS: "at the ends of a line through weight space",
     View.SPECTRUM: "at the trained network",
     View.LAYERS: "at the trained network",
 }
@@ -29,6 +30,7 @@ _WHAT: Final = {
 _OF_A_POINT: Final = {
     View.SPECTRUM: "spectrum of the Hessian",
     View.LAYERS: "curvature of each layer",
+    View.WEIGHTS: "how large the weights are",
 }
 
 

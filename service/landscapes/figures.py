@@ -38,8 +38,8 @@ class FigureQuery(BaseModel):
 
     view: View | None = Field(
         default=None,
-        description="`curve` for a line; `contour` (the usual one), `filled`, `heatmap` or "
-        "`surface` for a plane; `spectrum` (the usual one) or `layers` for a point's curvature.",
+        description="The usual one first: `curve` or `weights` for a line; `contour`, `filled`, `heatmap` "
+        "or `surface` for a plane; `spectrum` or `layers` for a point's curvature.",
     )
     metric: MetricName | None = Field(
         default=None,
@@ -142,6 +142,9 @@ def _notes(provenance: Mapping[str, Any]) -> tuple[str, ...]:
         notes.append("The second direction was made orthogonal to the first.")
     if provenance.get("buffers") == "interpolate":
         notes.append("Running statistics move along the directions.")
+    how = provenance.get("recalibration")
+    if how:
+        notes.append(f"Running statistics recomputed at every point from {how['samples']} samples.")
     if provenance.get("partial"):
         notes.append("Still being computed.")
     return tuple(notes)
