@@ -259,9 +259,7 @@ def progress(session: Session, identity: str) -> Progress:
 
 def at_a_glance(job: JobRecord) -> Progress:
     """How far a job is by its finished tiles alone."""
-    return Progress(
-        job.phase, job.cells_done, job.cells_total, eta_seconds=None, unit=_unit(job)
-    )
+    return Progress(job.phase, job.cells_done, job.cells_total, eta_seconds=None, unit=_unit(job))
 
 
 def _unit(job: JobRecord) -> str:
