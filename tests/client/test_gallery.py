@@ -232,8 +232,11 @@ def test_a_verdict_follows_from_its_comparisons() -> None:
     assert concluded([fails, same]).verdict == "does not show"
     assert concluded([open_]).verdict == concluded([]).verdict == "cannot be told"
     said = concluded([holds, fails, same]).sentence
-    assert "left is larger (2 against 1). Yet the opposite is found for" in said
-    assert "no clear difference for: left is larger (1 against 1)" in said
+    assert (
+        "left is larger (2 against 1). The opposite is found for: left is larger (1 against 2)"
+        in said
+    )
+    assert "No clear difference for: left is larger (1 against 1)" in said
 
 
 SURFACE = {"nonconvex_share": 0.0, "sharpness": 1.0, "local_minima": 1.0}
@@ -265,8 +268,18 @@ def facts_of_the_claims() -> Facts:
         "surface-shallow-skip": {**smooth},
         "surface-wide-2": {**middle},
         "surface-wide-4": {**smooth},
-        "ratio-deep-plain": {"ratio_median": 0.5, "ratio_mean": 0.5, "ratio_above_tenth": 0.9},
-        "ratio-deep-skip": {"ratio_median": 0.01, "ratio_mean": 0.02, "ratio_above_tenth": 0.0},
+        "ratio-deep-plain": {
+            "ratio_median": 0.5,
+            "ratio_mean": 0.5,
+            "negative_share": 0.9,
+            "strongly_negative_share": 0.8,
+        },
+        "ratio-deep-skip": {
+            "ratio_median": 0.01,
+            "ratio_mean": 0.02,
+            "negative_share": 0.1,
+            "strongly_negative_share": 0.0,
+        },
         "line-off": {"rise_origin": 0.1, "rise_target": 2.0},
         "line-on": {"rise_origin": 2.0, "rise_target": 0.1},
         **{f"path-{end}": {"explained": 0.8, "random": 0.001} for end in ("small", "large")},
@@ -368,6 +381,9 @@ def test_a_scale_ends_at_ten_times_the_loss_of_guessing() -> None:
     assert (scale.low, scale.high, scale.log, scale.cut) == (
         0.5, pytest.approx(23.03, abs=0.01), False, True
     )  # fmt: skip
+    whole = shared([np.array([0.5]), np.array([3e8, np.inf])], 10, whole=True)
+    assert whole is not None
+    assert (whole.high, whole.log, whole.cut) == (3e8, True, False)
     low = shared([np.array([0.001, 2.0])], 10)
     assert low is not None
     assert (low.high, low.log, low.cut) == (2.0, True, False)

@@ -25,8 +25,9 @@ Values = Mapping[str, float | None]
 #: points for shares of cells.
 RELATIVE: Final = 0.1
 POINTS: Final = 0.02
-#: A rank correlation that counts as one.
+#: A rank correlation that counts as one must also be beyond so many standard errors.
 RANK: Final = 0.5
+ERRORS: Final = 1.96
 #: What the paper found two components to hold at least, and how much more than random planes.
 EXPLAINED: Final = 0.4
 TIMES: Final = 10.0
@@ -131,15 +132,16 @@ def concluded(checks: Iterable[Check]) -> Finding:
     parts = []
     for outcome, lead in (
         ("holds", ""),
-        ("fails", "the opposite is found for: "),
-        ("no difference", "no clear difference for: "),
+        ("fails", "The opposite is found for: "),
+        ("no difference", "No clear difference for: "),
     ):
         said = [check.sentence for check in told if check.outcome == outcome]
         if said:
             parts.append(lead + "; ".join(said))
     left = len(checks) - len(told)
     tail = f" {left} of {len(checks)} comparisons lack a number." if left else ""
-    return Finding(verdict, f"{head}: {'. Yet '.join(parts)}.{tail}", checks)
+    mark = ": " if holding else ". "
+    return Finding(verdict, f"{head}{mark}{'. '.join(parts)}.{tail}", checks)
 
 
 def findings(size: Size, facts: Facts) -> dict[str, Finding]:
@@ -188,11 +190,14 @@ def _curvature(size: Size, facts: Facts) -> list[Check]:
         )
         for words, name in (("median", "ratio_median"), ("mean", "ratio_mean"))
     ] + [
-        _relative(
-            "it grows with the share of non-convex cells: without skips it is above a tenth in "
-            "more cells",
-            facts.panel(plain, "ratio_above_tenth"),
-            facts.panel(skip, "ratio_above_tenth"),
+        _share(
+            f"the share of cells with {words} curvature is larger without skips",
+            facts.panel(plain, name),
+            facts.panel(skip, name),
+        )
+        for words, name in (
+            ("negative", "negative_share"),
+            ("strongly negative", "strongly_negative_share"),
         )
     ]
 
@@ -321,11 +326,13 @@ def sharpness_and_error(facts: Facts) -> Finding:
         and (wrong := facts.network(key.removeprefix("surface-"), "test_error")) is not None
     ]
     rank = rank_correlation(pairs)
+    # 1/√(n−1): its standard error where there is none
+    least = max(RANK, ERRORS / math.sqrt(max(1, len(pairs) - 1)))
     check = Check(
         f"the rank correlation of sharpness and test error over {len(pairs)} networks is above "
-        f"{RANK:g}",
+        f"{least:.2f}",
         rank,
-        RANK,
+        least,
         0.0,
         number,
         None if rank is None else number(rank),
@@ -355,7 +362,8 @@ def number(value: float) -> str:
 
 def percent(value: float) -> str:
     """A share as a percentage."""
-    return f"{value:.1%}"
+    small = 0 < abs(value) < 0.01
+    return f"{100 * value:.2g}%" if small else f"{value:.1%}"
 
 
 # comparisons

@@ -42,6 +42,8 @@ _DEFINED: Final = (
     "local_minima",
     "roughness",
     "barrier",
+    "negative_share",
+    "strongly_negative_share",
 )
 
 
@@ -212,7 +214,8 @@ class Maker:
             networks[recipe.slug] = {
                 "parameters": float(sum(p.numel() for p in network.parameters())),
                 **kept.after.metrics(),
-                "loss_before": kept.before.train_loss,
+                # running statistics have seen nothing yet
+                "loss_before": None if recipe.normed else kept.before.train_loss,
                 "seconds": kept.seconds,
             }
         panels = {p.key: p for p in panels_of(self._size)}
@@ -247,7 +250,7 @@ class Maker:
         if row.measure == "ratio":
             return shared_ratio(ratio(landscape) for landscape in found.values())
         values = [d.loss for one in found.values() for d in one.grid.datasets.values()]
-        return shared(values, self._images.classes)
+        return shared(values, self._images.classes, whole=row.whole)
 
     def _data_words(self, recipes: tuple[Recipe, ...]) -> str:
         images = self._images
@@ -268,10 +271,11 @@ class Maker:
             f"random directions (seed {SEED}), filter-normalised, biases and norms left alone; the "
             f"mean loss of the first {size.samples:,} training samples. The same seed for all, so "
             "networks of the same shape are cut along equally drawn directions.",
-            "Lines: training and test set; running statistics move along. A positive rise is how "
-            "much the training loss grows from a minimum to the outer end of the line.",
-            "A row of panels has one scale. Losses beyond ten times that of guessing are drawn as "
-            "its end, which keeps the basins visible; the numbers are not cut.",
+            "Lines: training and test set; running statistics are recomputed from training samples "
+            "at every point. A rise is how much the training loss grows from a minimum to the "
+            "outer end of the line.",
+            "A row of panels has one scale. On contour plots, losses beyond ten times that of "
+            "guessing are drawn as its end, which keeps the basins visible; numbers are not cut.",
             "Answers: a claim is cut into comparisons. Measures of shape must differ by a tenth of "
             "the larger one, shares of cells by 2 points, test errors by the standard error of "
             "their difference; anything less is no clear difference. All comparisons hold: the "

@@ -26,8 +26,9 @@ PROJECT: Final = "gallery"
 #: Of every random direction, so that all surfaces are cut along equally drawn ones.
 SEED: Final = 1
 REACH: Final = (-1.0, 1.0)
-#: A variance extrapolated further may fall below zero.
-LINE: Final = (-0.25, 1.25)
+LINE: Final = (-0.5, 1.5)
+#: Statistics carried along a line may turn negative beyond its ends, and mislead between them.
+LINE_BUFFERS: Final = "recalibrate"
 MARGIN: Final = 0.3
 
 _Thing = TypeVar("_Thing")
@@ -154,7 +155,7 @@ class Mapper:
                     [data.train, data.test],
                     num=size.line_num,
                     range=LINE,
-                    buffers="interpolate",
+                    buffers=LINE_BUFFERS,
                     tags=tags,
                 )
             case "path":
@@ -173,12 +174,13 @@ class Mapper:
 
     def _grid(self, kind: str) -> list[Any]:
         size = self._size
-        return {
+        grids: dict[str, list[Any]] = {
             "surface": [size.num, *REACH],
-            "line": [size.line_num, *LINE],
+            "line": [size.line_num, *LINE, LINE_BUFFERS],
             "path": [size.path_num, MARGIN],
             "ratio": [size.ratio_num, *REACH],
-        }[kind]
+        }
+        return grids[kind]
 
     def _dataset(self, name: str, split: str, inputs: Tensor, targets: Tensor) -> Dataset:
         known = f"{self._images.digest}:{name}"

@@ -19,7 +19,7 @@ _OF_SURFACES: Final = (
     "roughness",
     "maximum",
 )
-_TENTH: Final = 0.1
+_OF_RATIOS: Final = ("negative_share", "strongly_negative_share")
 
 
 def numbers_of(kind: str, landscape: Landscape) -> dict[str, float | None]:
@@ -72,14 +72,15 @@ def _of_path(landscape: Landscape) -> dict[str, float | None]:
 
 
 def _of_ratio(landscape: Landscape) -> dict[str, float | None]:
+    shares = {name: _value(landscape.derived, name) for name in _OF_RATIOS}
     values = ratio(landscape)
     known = values[np.isfinite(values)]
     if not known.size:
-        return {"ratio_median": None, "ratio_mean": None, "ratio_above_tenth": None}
+        return {"ratio_median": None, "ratio_mean": None, **shares}
     return {
         "ratio_median": float(np.median(known)),
         "ratio_mean": float(known.mean()),
-        "ratio_above_tenth": float((known > _TENTH).mean()),
+        **shares,
     }
 
 

@@ -100,7 +100,8 @@ _OF_PATHS: Final[Sequence[_Column]] = (
 _OF_RATIOS: Final[Sequence[_Column]] = (
     ("ratio_median", "median |λ_min/λ_max|", number),
     ("ratio_mean", "mean", number),
-    ("ratio_above_tenth", "cells above 0.1", percent),
+    ("negative_share", "cells with λ_min < 0", percent),
+    ("strongly_negative_share", "strongly negative cells", percent),
 )
 _COLUMNS: Final[Mapping[str, tuple[str, Sequence[_Column]]]] = {
     "surface": ("Surfaces", _OF_SURFACES),
@@ -118,9 +119,8 @@ h1{font-size:1.7rem;line-height:1.2;margin:0 0 .5rem}
 h2{font-size:1.25rem;margin:3rem 0 .4rem;padding-top:1rem;border-top:1px solid #d8dce0}
 p{max-width:62rem;margin:.4rem 0}
 .muted,figcaption,.method{color:#565e66}
-.row{display:grid;gap:1rem;margin:1rem 0 .2rem;
-grid-template-columns:repeat(auto-fit,minmax(min(100%,330px),1fr))}
-figure{margin:0;max-width:480px;
+.row{display:flex;flex-wrap:wrap;gap:1rem;margin:1rem 0 .2rem}
+figure{flex:1 1 330px;margin:0;max-width:480px;
 border:1px solid #e2e5e8;border-radius:6px;padding:.6rem;background:#fff}
 figure img{display:block;width:100%;height:auto}
 figure h3{font-size:.95rem;margin:0 0 .4rem}
@@ -238,7 +238,7 @@ _CAPTIONED: Final = frozenset(
         "explained",
         "random",
         "ratio_median",
-        "ratio_above_tenth",
+        "strongly_negative_share",
     }
 )
 

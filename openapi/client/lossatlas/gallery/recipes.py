@@ -45,6 +45,11 @@ class Recipe:
     augment: bool = False
     seed: int = 0
 
+    @property
+    def normed(self) -> bool:
+        """Whether the network has batch normalisation."""
+        return self.family != "vgg-plain"
+
     def rate_at(self, epoch: float) -> float:
         """The learning rate when so many epochs are over."""
         if self.schedule == "drops":
@@ -61,8 +66,7 @@ class Recipe:
                 self.depth, self.width, skip=self.skip, channels=channels, classes=classes
             )
         else:
-            norm = self.family == "vgg"
-            network = Vgg(self.width, norm=norm, channels=channels, classes=classes)
+            network = Vgg(self.width, norm=self.normed, channels=channels, classes=classes)
         start(network, self.start, self.seed)
         return network
 

@@ -33,13 +33,16 @@ class Scale:
         return {"vmin": self.low, "vmax": self.high, "log": self.log}
 
 
-def shared(values: Iterable[np.ndarray[Any, np.dtype[np.float64]]], classes: int) -> Scale | None:
+def shared(
+    values: Iterable[np.ndarray[Any, np.dtype[np.float64]]], classes: int, *, whole: bool = False
+) -> Scale | None:
     """The scale of losses: from the lowest of all panels to the highest.
 
-    It ends at ten times the loss of guessing among `classes`, if values lie above. It is
+    It ends at ten times the loss of guessing among `classes`, if values lie above and not the
+    `whole` of them is wanted. It is
     logarithmic when the ends are more than a hundredfold apart. None when no value is finite.
     """
-    return _scale(values, _GUESSES * math.log(max(2, classes)))
+    return _scale(values, math.inf if whole else _GUESSES * math.log(max(2, classes)))
 
 
 def shared_ratio(values: Iterable[np.ndarray[Any, np.dtype[np.float64]]]) -> Scale | None:

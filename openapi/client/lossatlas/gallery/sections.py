@@ -38,11 +38,17 @@ class Panel:
 
 @dataclass(frozen=True)
 class Row:
-    """Panels drawn in the same way on one scale. `measure` is the metric that is drawn."""
+    """Panels drawn in the same way on one scale.
+
+    Attributes:
+        measure: the metric that is drawn.
+        whole: whether the scale reaches the highest loss of all, or is cut to show the basins.
+    """
 
     view: str
     panels: tuple[Panel, ...]
     measure: str = "loss"
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def _sections(size: Size) -> Iterator[Section]:
         "Depth, with and without skip connections",
         "Without skip connections, the landscape of a network turns from nearly convex to chaotic "
         "as it gets deeper; with them it does not.",
-        (Row("contour", tuple(depth)), Row("surface", tuple(depth))),
+        (Row("contour", tuple(depth)), Row("surface", tuple(depth), whole=True)),
     )
     widths = [_surface(k_slug(k), f"{size.deep} layers, no skips, k = {k}") for k in size.factors]
     yield Section(
