@@ -28,6 +28,9 @@ REVISION: Final = 2
 _PLACES: Final = threading.BoundedSemaphore(8)
 _PATIENCE_SECONDS: Final = 3.0
 
+#: More random directions than this are told by their first and last seed.
+_SEEDS_TOLD: Final = 2
+
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -38,8 +41,8 @@ class FigureQuery(BaseModel):
 
     view: View | None = Field(
         default=None,
-        description="The usual one first: `curve` or `weights` for a line; `contour`, `filled`, `heatmap` "
-        "or `surface` for a plane; `spectrum` or `layers` for a point's curvature.",
+        description="The usual one first: `curve` or `weights` for a line; `contour`, `filled`, "
+        "`heatmap` or `surface` for a plane; `spectrum` or `layers` for a point's curvature.",
     )
     metric: MetricName | None = Field(
         default=None,
@@ -122,9 +125,13 @@ def caption_of(model: str | None, provenance: Mapping[str, Any]) -> Caption:
 
 def _normalisation(specs: list[Mapping[str, Any]]) -> str | None:
     said = []
+    seeds = [spec["seed"] for spec in specs if spec.get("kind") == "random"]
+    many = len(seeds) > _SEEDS_TOLD
     for spec in specs:
         words = {
-            "random": f"random (seed {spec.get('seed')})",
+            "random": f"random (seeds {min(seeds)} to {max(seeds)})"
+            if many
+            else f"random (seed {spec.get('seed')})",
             "between": "towards another checkpoint",
             "uploaded": "uploaded",
             "gradient": "the gradient",

@@ -122,6 +122,45 @@ def test_between(api: Caller, pushed: Pushed, other: Pushed) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["gradient", "eigenvector"])
+def test_over_data(api: Caller, pushed: Pushed, other: Pushed, kind: str) -> None:
+    asked = {"checkpoint": pushed.final, "kind": kind, "dataset": pushed.dataset}
+    made = api.create("/v1/directions", asked)
+    assert made["spec"]["dataset"] == pushed.dataset
+    assert made["materialised"] is False
+    assert api.create("/v1/directions", asked)["id"] == made["id"]
+    with api.nothing_changes():
+        without = {key: asked[key] for key in ("checkpoint", "kind")}
+        problem(api.post("/v1/directions", without), 422, "invalid_request", "/dataset")
+        unknown = {**asked, "dataset": "dst_" + "0" * 26}
+        problem(api.post("/v1/directions", unknown), 422, "invalid_request", "/dataset")
+    # a job that lacks the data cannot make it
+    elsewhere = {
+        "kind": "line",
+        "origin": pushed.final,
+        "direction": made["id"],
+        "datasets": [
+            api.create(
+                "/v1/datasets",
+                {
+                    "project": "pushed",
+                    "name": "other data",
+                    "object": api.put(read(MLP, "data.safetensors")),
+                },
+            )["id"]
+        ],
+    }
+    problem(api.post("/v1/jobs", elsewhere), 422, "incompatible_inputs", "/direction/dataset")
+    job = api.create("/v1/jobs", {**elsewhere, "datasets": [pushed.dataset]})
+    assert job["directions"] == {"line0": made["id"]}
+    assert job["spec"]["direction"] == made["id"]
+
+
+def test_components_are_not_asked_for_here(api: Caller, pushed: Pushed) -> None:
+    asked = {"checkpoint": pushed.final, "kind": "pca", "checkpoints": [pushed.final] * 3}
+    problem(api.post("/v1/directions", asked), 422, "invalid_request", "/kind")
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
