@@ -271,6 +271,8 @@ class CurvatureJob(_Job):
             raise ValueError("precision: curvature needs float32 or float64")
         if self.buffers is not BufferPolicy.FROZEN and self.map is None:
             raise ValueError("buffers: nothing moves at a single point; leave them frozen")
+        if self.buffers not in (BufferPolicy.FROZEN, BufferPolicy.INTERPOLATE):
+            raise ValueError("buffers: a map of curvature knows frozen and interpolate")
         # by value: a spec on record has every default filled in
         only_at_a_point = self.trace or self.density or self.layers or self.along
         if self.map is not None and (only_at_a_point or (self.largest, self.smallest) != (1, 1)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,6 +21,8 @@ from service.figures.options import CURVATURE_METRICS
 from service.figures.page import MARGIN, Page
 from service.figures.scale import Scale
 
+Side = Literal["left", "right"]
+
 LARGEST: Final = "λₘₐₓ"
 SMALLEST: Final = "λₘᵢₙ"
 _HEIGHT: Final = 0.5
@@ -31,6 +33,8 @@ _STEM: Final = 0.72
 _LAYER_HEIGHT: Final = 0.3
 #: More layers than this are left out, those of the smallest λ_max first.
 _MOST_LAYERS: Final = 60
+#: Of the axis: λ_min and λ_max nearer than this leave no room for both names between them.
+_ROOM_FOR_NAMES: Final = 0.7
 #: Decades below the peak of a density that are shown at most.
 _MOST_DECADES: Final = 10
 
@@ -186,9 +190,14 @@ class SpectrumDrawing:
     def _ends(self) -> None:
         """λ_min and λ_max by name and value, above the frame."""
         theme = self.page.theme
+        low, high = self.axes.get_xlim()
+        ends = [float(values[0]) for values, _ in (self.smallest, self.largest) if len(values)]
+        # the two names grow towards each other where there is room, else away
+        near = len(ends) == 2 and ends[1] - ends[0] < _ROOM_FOR_NAMES * (high - low)
+        sides: tuple[Side, Side] = ("right", "left") if near else ("left", "right")
         for (values, _), name, side in (
-            (self.smallest, SMALLEST, "left"),
-            (self.largest, LARGEST, "right"),
+            (self.smallest, SMALLEST, sides[0]),
+            (self.largest, LARGEST, sides[1]),
         ):
             if not len(values):
                 continue

@@ -225,12 +225,15 @@ def test_float32_is_close(live_api: Api, pushed: Pushed, everything: dict[str, A
 
 
 AXES = {"x": {"min": -1.0, "max": 1.0, "num": 3}, "y": {"min": -0.5, "max": 1.0, "num": 4}}
+MAP = {
+    "directions": {"x": {"kind": "random", "seed": 1}, "y": {"kind": "random", "seed": 2}},
+    "grid": AXES,
+}
 
 
 @pytest.fixture(scope="module")
 def mapped(live_api: Api, pushed: Pushed) -> dict[str, Any]:
-    directions = {"x": {"kind": "random", "seed": 1}, "y": {"kind": "random", "seed": 2}}
-    spec = asked(pushed, map={"directions": directions, "grid": AXES}, tolerance=1e-5)
+    spec = asked(pushed, map=MAP, tolerance=1e-5)
     job = live_api.landscape_of(spec)
     landscape = live_api.get(f"/v1/landscapes/{job['landscape']}").json()
     return {"job": job, "spec": spec, "data": live_api.data(job), "landscape": landscape}
@@ -315,19 +318,8 @@ def test_two_computations_have_the_same_bits(live_api: Api, mapped: dict[str, An
         ({"largest": 5, "smallest": 5, "max_products": 9}, "/max_products"),
         ({"largest": 0, "smallest": 0, "trace": {}}, "/trace"),
         ({"trace": {"method": "xtrace", "samples": 3}}, "/trace/samples"),
-        (
-            {
-                "layers": True,
-                "map": {
-                    "directions": {
-                        "x": {"kind": "random", "seed": 1},
-                        "y": {"kind": "random", "seed": 2},
-                    },
-                    "grid": AXES,
-                },
-            },
-            "/map",
-        ),
+        ({"buffers": "recalibrate", "map": MAP}, "/buffers"),
+        ({"layers": True, "map": MAP}, "/map"),
     ],
 )
 def test_refusals(live_api: Api, pushed: Pushed, changes: dict[str, Any], pointer: str) -> None:

@@ -81,6 +81,18 @@ def test_an_operator_of_one_eigenvalue_is_exhausted_at_once() -> None:
     assert math.isnan(single.moment(1)[1])
 
 
+def test_runs_one_after_the_other_are_the_same_runs() -> None:
+    """Fewer at once take less memory, and change no value beyond rounding."""
+    operator = DenseOperator(symmetric(np.linspace(-1, 3, 40)))
+    whole = spectral_density(operator, probes=5, steps=12)
+    for at_once in (1, 2, 5, 9):
+        parts = spectral_density(operator, probes=5, steps=12, at_once=at_once)
+        assert np.array_equal(parts.probe, whole.probe)
+        assert parts.products == whole.products == 60
+        assert np.allclose(parts.nodes, whole.nodes, atol=1e-9)
+        assert np.allclose(parts.weights, whole.weights, atol=1e-9)
+
+
 def test_what_cannot_be_is_refused_by_name() -> None:
     operator = DenseOperator(torch.eye(4))
     with pytest.raises(InputInvalid, match="not 0 and 5"):

@@ -3,6 +3,7 @@ depend on who computes them, cells that have no value."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,15 @@ def _dataset(name: str, samples: int) -> Dataset:
     generator = torch.Generator().manual_seed(samples)
     inputs = torch.randn(samples, 1, 4, 4, generator=generator)
     return Dataset(name, (inputs,), torch.arange(samples) % 3)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As a child has by default; more of them only get in each other's way here."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
