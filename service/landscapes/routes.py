@@ -144,7 +144,8 @@ def data_npz(
 ) -> Response:
     """`x`, `y`, `anchors`, `names`, and for data set i `d<i>.loss`, `d<i>.stderr`,
     `d<i>.accuracy`, `d<i>.status`, `d<i>.samples`; float64, no pickles. A trajectory adds
-    `attached.trajectory.*`, rows in the order of the checkpoints.
+    `attached.trajectory.*`, rows in the order of the checkpoints; curvature adds
+    `attached.curvature.*` and, on a map, `d0.extra.lambda_max`, `.lambda_min`, `.ratio`….
     """
     landscape = _visible(services, caller, landscape_id)
     return immutable(
