@@ -22,7 +22,7 @@ from torch.optim.swa_utils import update_bn
 
 from tests.support.live import Api
 
-SAMPLES = 600
+SAMPLES = 300
 
 
 def _digits_net(width: int = 32) -> nn.Module:
@@ -41,7 +41,7 @@ def _digits_net(width: int = 32) -> nn.Module:
     )
 
 
-def _trained(seed: int, images: Tensor, classes: Tensor, steps: int = 150) -> nn.Module:
+def _trained(seed: int, images: Tensor, classes: Tensor, steps: int = 100) -> nn.Module:
     """From an initialisation of its own."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -126,7 +126,7 @@ def test_recalibrating_takes_the_false_barrier_away(client: lossatlas.Client, wo
         assert value == pytest.approx(world.loss(world.mixed((1 - alpha, alpha, 0.0))), rel=1e-4)
     # with the origin's statistics the target looks untrained, which it is not
     assert world.loss(world.nets[1]) < 0.01
-    assert frozen.loss[-1] > 1.0
+    assert frozen.loss[-1] > 20 * world.loss(world.nets[1])
     moved = _done(client.interpolate(a, b, world.data, **ask, buffers="interpolate"))
     before, after = (f.derived["barrier"]["value"] for f in (moved, fresh))
     assert before > 0.5
