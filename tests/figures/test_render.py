@@ -12,13 +12,15 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from service.figures import FigureOptions, View, render
+from service.figures import FigureOptions, View, render, views_of
 from tests.figures.cases import LINE, SIDE, VOIDS, Case, cases, chaos, plane_of
 from tests.figures.sight import decoded
+from tests.figures.spectra import WHOLE, case, point
 
 EACH_VIEW = {
     "curve": Case(LINE),
-    **{view.value: Case(VOIDS).but(view=view) for view in View if view is not View.CURVE},
+    **{view.value: Case(VOIDS).but(view=view) for view in views_of(VOIDS)},
+    **{view.value: case(point(**WHOLE), view=view) for view in views_of(point(**WHOLE))},
 }
 
 
