@@ -265,3 +265,11 @@ def test_failures_are_judged(error: Exception, code: str, retry: bool, broken: b
     failure = judge(error)
     assert (failure.problem["code"], failure.retry, failure.broken) == (code, retry, broken)
     assert failure.problem["detail"]
+
+
+def test_failures_tell_no_folders_of_this_machine() -> None:
+    error = ImportError("cannot import 'x' from 'workers.y' (/srv/lossatlas/workers/y.py)")
+    assert judge(error).problem["detail"] == (
+        "ImportError: cannot import 'x' from 'workers.y' (y.py)"
+    )
+    assert "a/b" in judge(ValueError("a/b is no number")).problem["detail"]

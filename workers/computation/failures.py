@@ -6,6 +6,7 @@ a machine that ran out of memory or whose device broke is worth another attempt 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,6 +26,8 @@ _ENGINE_CODES: Final[Mapping[str, str]] = {
     "memory_exceeded": "out_of_memory",
 }
 _DETAIL_CHARACTERS: Final = 2000
+#: The folders before a file's name.
+_FOLDERS: Final = re.compile(r"(?<![\w.])/(?:[\w.+@-]+/)+")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def judge(error: Exception) -> Failure:
         return _failure(error.code, error.detail)
     if isinstance(error, ProgramRefused):
         return _failure("program_refused", str(error))
-    text = f"{type(error).__name__}: {error}"
+    # callers learn what went wrong, not where this machine keeps things
+    text = _FOLDERS.sub("", f"{type(error).__name__}: {error}")
     if isinstance(error, torch.AcceleratorError) or "CUDA error" in text or "cuDNN" in text:
         # the device's context is unusable from here on; another process may fare better
         return _failure("computation_failed", text, retry=True, broken=True)
