@@ -96,7 +96,8 @@ def _run(
             tend(tended, pause)
     finally:
         _end(running)
-    return running.returncode
+    # as shells say it of a program that a signal ended
+    return running.returncode if running.returncode >= 0 else 128 - running.returncode
 
 
 def _end(program: subprocess.Popen[bytes]) -> None:

@@ -31,6 +31,8 @@ from lossatlas.gallery.findings import (
     rank_correlation,
     sharpness_and_error,
 )
+from lossatlas.gallery.folder import Folder
+from lossatlas.gallery.making import Maker
 from lossatlas.gallery.networks import NAIVE_DEVIATION
 from lossatlas.gallery.recipes import Recipe
 from lossatlas.gallery.scales import shared, shared_ratio
@@ -182,6 +184,40 @@ def test_ctrl_c_leaves_what_is_done(live: Live, live_api: Api, tmp_path: Path) -
     for job in live_api.get("/v1/jobs", project="gallery").json()["items"]:
         if job["state"] in ("queued", "running"):
             live_api.post(f"/v1/jobs/{job['id']}/cancel")
+
+
+def test_the_papers_regime_on_images_of_a_file(live_api: Api, tmp_path: Path) -> None:
+    """What `full` does, but for its size and its device: colour, augmentation, drops, a file."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(160) % 4
+    pixels = generator.integers(0, 60, (160, 16, 16, 3)) + 60 * labels[:, None, None, None]
+    np.savez(tmp_path / "images.npz", images=pixels.astype(np.uint8), labels=labels)
+    size = replace(
+        SIZES["full"],
+        sections=("depth", "start"), num=3, samples=32, shallow=8, deep=14, narrow=2, epochs=2,
+        vgg_width=2,
+    )  # fmt: skip
+    said: list[str] = []
+    with lossatlas.Client(live_api.url, live_api.key, progress=False) as client:
+        maker = Maker(
+            client,
+            Folder(tmp_path / "out"),
+            size,
+            images.of_file(tmp_path / "images.npz"),
+            torch.device("cpu"),
+            said.append,
+        )
+        outcome = maker.make()
+    assert outcome.missing == {}
+    page = outcome.page.read_text()
+    assert page.count("data:image/png") == sum(
+        len(row.panels) for section in sections_of(size) for row in section.rows
+    )
+    body = json.loads((tmp_path / "out" / "gallery.json").read_text())
+    assert body["networks"]["deep-skip"]["recipe"]["augment"]
+    assert body["images"] | {"sha256": ""} == {
+        "name": "images.npz", "sha256": "", "train": 133, "test": 27
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -369,7 +405,9 @@ def test_ranks_are_correlated() -> None:
         }
         for key, numbers in facts.panels.items()
     }
-    assert sharpness_and_error(replace(facts, panels=flat)).verdict == "does not show"
+    against = sharpness_and_error(replace(facts, panels=flat))
+    assert against.verdict == "does not show"
+    assert "The opposite is found" in against.sentence
 
 
 # scales, recipes, images

@@ -24,7 +24,7 @@ Values = Mapping[str, float | None]
 #: Differences smaller than these are none: a share of the larger value for measures of sharpness,
 #: points for shares of cells.
 RELATIVE: Final = 0.1
-POINTS: Final = 0.02
+POINTS: Final = 0.05
 #: A rank correlation that counts as one must also be beyond so many standard errors.
 RANK: Final = 0.5
 ERRORS: Final = 1.96
@@ -329,13 +329,12 @@ def sharpness_and_error(facts: Facts) -> Finding:
     # 1/√(n−1): its standard error where there is none
     least = max(RANK, ERRORS / math.sqrt(max(1, len(pairs) - 1)))
     check = Check(
-        f"the rank correlation of sharpness and test error over {len(pairs)} networks is above "
-        f"{least:.2f}",
+        f"sharpness and test error rise together over {len(pairs)} networks",
         rank,
+        None if rank is None else 0.0,
         least,
-        0.0,
         number,
-        None if rank is None else number(rank),
+        None if rank is None else f"rank correlation {rank:.2f}; beyond ±{least:.2f} counts",
     )
     return concluded([check])
 

@@ -277,7 +277,7 @@ class Maker:
             "A row of panels has one scale. On contour plots, losses beyond ten times that of "
             "guessing are drawn as its end, which keeps the basins visible; numbers are not cut.",
             "Answers: a claim is cut into comparisons. Measures of shape must differ by a tenth of "
-            "the larger one, shares of cells by 2 points, test errors by the standard error of "
+            "the larger one, shares of cells by 5 points, test errors by the standard error of "
             "their difference; anything less is no clear difference. All comparisons hold: the "
             "claim shows; some: in part; none: it does not.",
             f"Paths: two principal components of the weights after every epoch (uncentred, as the "

@@ -179,13 +179,15 @@ def _sections(size: Size) -> Iterator[Section]:
                 tuple(
                     Panel(
                         f"start-{how}",
-                        f"{words}, before training",
+                        f"{words}, before training: the centre is the untrained network",
                         "surface",
                         f"start-{how}",
                         at="start",
                     )
                     for how, words in (("he", "He"), ("naive", "naive"))
                 ),
+                # a naive start lies above the cut as a whole
+                whole=True,
             ),
             Row(
                 "contour",
