@@ -10,7 +10,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -310,14 +310,6 @@ def decode_npz(data: bytes) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise ValueError(f"not an npz: {error}") from error
-
-
-def with_names(result: GridResult, names: Sequence[str]) -> GridResult:
-    """The same values under other data set names."""
-    return replace(
-        result,
-        datasets=tuple(replace(d, name=n) for d, n in zip(result.datasets, names, strict=True)),
-    )
 
 
 def _dataset_json(d: DatasetGrid) -> dict[str, Any]:

@@ -6,8 +6,6 @@ something in a project of its own refers to; knowing a digest alone gives nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sqlalchemy.orm import Session
 
 from service.ledger.records import KeyRecord, ObjectRecord
@@ -42,12 +40,6 @@ def note(session: Session, digest: str, size: int | None = None) -> None:
         digest=digest,
         size=size,
     )
-
-
-def note_all(session: Session, sizes: Mapping[str, int | None]) -> None:
-    """`note` for several, in the order of their digests so that two writers cannot deadlock."""
-    for digest in sorted(sizes):
-        note(session, digest, sizes[digest])
 
 
 def get(session: Session, digest: str) -> ObjectRecord | None:

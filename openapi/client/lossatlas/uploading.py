@@ -37,16 +37,6 @@ def upload_file(transport: Transport, path: Path, *, progress: bool = True) -> s
     return digest
 
 
-def upload_bytes(transport: Transport, data: bytes) -> str:
-    """Sends bytes unless the service has them, and returns their digest."""
-    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    place = f"/v1/objects/{digest}"
-    if not transport.exists(place):
-        headers = {"Content-Length": str(len(data)), "Content-Type": "application/octet-stream"}
-        transport.call("PUT", place, content=lambda: [data], headers=headers)
-    return digest
-
-
 def _digest(path: Path, size: int, report: Reporter) -> str:
     state = hashlib.sha256()
     done = 0
