@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
     func,
     text,
 )
@@ -40,9 +42,31 @@ metadata = MetaData(
     }
 )
 
+# parts of words are found by an index of trigrams
+event.listen(metadata, "before_create", DDL("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
+
 _DIGEST: Final = r"~ '^sha256:[0-9a-f]{64}$'"
 _NO_TAGS: Final = text("'{}'::text[]")
 _NOTHING: Final = text("'{}'::jsonb")
+
+#: Measures of landscapes that lists are sorted by; each has an index.
+SORTED_MEASURES: Final = (
+    "barrier",
+    "basin_width",
+    "center_loss",
+    "lambda_max",
+    "minimum",
+    "roughness",
+    "sharpness",
+)
+
+
+def measured(name: str) -> tuple[str, str]:
+    """A measure as a number, and the condition that it is one; as the indexes have them."""
+    return (
+        f"(((derived -> '{name}') ->> 'value')::double precision)",
+        f"jsonb_typeof((derived -> '{name}') -> 'value') = 'number'",
+    )
 
 
 def _at(name: str, *, now: bool = False) -> Column[Any]:
@@ -250,6 +274,7 @@ directions = Table(
     Index("directions_project_id_idx", "project", "id"),
 )
 
+    Column("note", Text),
 jobs = Table(
     "jobs",
     metadata,
@@ -461,3 +486,124 @@ audit = Table(
     _json("data", empty=True),
     Index("audit_entity_id_idx", "entity_id", "id"),
 )
+    Column("note", Text),
+    # title, model, tags and note, written by a trigger
+    Column("search", Text, nullable=False, server_default=""),
+    Index(
+        "landscapes_search_idx",
+        "search",
+        postgresql_using="gin",
+        postgresql_ops={"search": "gin_trgm_ops"},
+    ),
+    Index("landscapes_kind_id_idx", "kind", "id"),
+    Index("landscapes_created_by_id_idx", "created_by", "id"),
+    *(
+        Index(
+            f"landscapes_{name}_idx",
+            text(measured(name)[0]),
+            "id",
+            postgresql_where=text(measured(name)[1]),
+        )
+        for name in SORTED_MEASURES
+    ),
+)
+
+landscape_facets = Table(
+    "landscape_facets",
+    metadata,
+    Column("project", Text, ForeignKey("projects.name", ondelete="RESTRICT"), primary_key=True),
+    Column("field", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    # counted by triggers
+    Column("landscapes", BigInteger, nullable=False),
+    CheckConstraint("field IN ('kind', 'model', 'tag', 'dataset', 'author')", name="field"),
+    CheckConstraint("landscapes >= 0", name="landscapes"),
+)
+
+edits = Table(
+    "edits",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _at("at", now=True),
+    _refers("key_id", "api_keys.id", required=False),
+    _project(),
+    _text("entity_id"),
+    _text("field"),
+    _json("before"),
+    _json("after"),
+    CheckConstraint("field IN ('tags', 'note')", name="field"),
+    Index("edits_entity_id_idx", "entity_id", "id"),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("project", Text, ForeignKey("projects.name", ondelete="RESTRICT"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    _refers("model_id", "models.id", required=False),
+    _refers("checkpoint_id", "checkpoints.id", required=False),
+    _refers("landscape_id", "landscapes.id", required=False),
+    # of the last move; grows for ever, through removals too
+    Column("revision", Integer, nullable=False),
+    Column("note", Text),
+    _at("moved_at", now=True),
+    _refers("moved_by", "api_keys.id", required=False),
+    CheckConstraint("num_nonnulls(model_id, checkpoint_id, landscape_id) = 1", name="one_target"),
+    CheckConstraint("revision > 0", name="revision"),
+)
+
+alias_moves = Table(
+    "alias_moves",
+    metadata,
+    Column("project", Text, ForeignKey("projects.name", ondelete="RESTRICT"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    # null: there was none before, or the alias was removed
+    Column("from_target", Text),
+    Column("to_target", Text),
+    Column("note", Text),
+    _at("at", now=True),
+    _refers("key_id", "api_keys.id", required=False),
+    CheckConstraint("num_nonnulls(from_target, to_target) > 0", name="from_or_to"),
+    CheckConstraint("revision > 0", name="revision"),
+)
+
+checks = Table(
+    "checks",
+    metadata,
+    _id(),
+    _project(),
+    _refers("landscape_id", "landscapes.id"),
+    _refers("data", "objects.digest"),
+    _json("baseline"),
+    _refers("baseline_id", "landscapes.id", required=False),
+    Column("standard_errors", Double, nullable=False),
+    _text("verdict"),
+    _json("rules", required=True),
+    Column("idempotency_key", Text),
+    _text("request_digest"),
+    _at("created_at", now=True),
+    _author(),
+    UniqueConstraint("created_by", "idempotency_key"),
+    CheckConstraint("verdict IN ('pass', 'fail', 'inconclusive')", name="verdict"),
+    CheckConstraint("standard_errors >= 0", name="standard_errors"),
+    CheckConstraint("(baseline IS NULL) = (baseline_id IS NULL)", name="baseline"),
+    CheckConstraint(f"request_digest {_DIGEST}", name="request_digest"),
+    Index("checks_landscape_id_idx", "landscape_id", "id"),
+    Index("checks_project_id_idx", "project", "id"),
+)
+
+shares = Table(
+    "shares",
+    metadata,
+    _id(),
+    Column("secret_hash", LargeBinary, nullable=False, unique=True),
+    _refers("landscape_id", "landscapes.id"),
+    _project(),
+    _json("options", empty=True),
+    _at("created_at", now=True),
+    _author(),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    _at("revoked_at"),
+    CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
+    Index("shares_project_id_idx", "project", "id"),
