@@ -4,6 +4,19 @@ render(result, FigureOptions(view=View.CONTOUR, theme="dark"), "png")
 """
 
 from service.figures.options import Caption, FigureOptions, View, shape_of, views_of
-from service.figures.render import Format, render
+from service.figures.overlay import MOST as MOST_OVERLAID
+from service.figures.overlay import Named
+from service.figures.render import Format, render, render_overlay
 
-__all__ = ["Caption", "FigureOptions", "Format", "View", "render", "shape_of", "views_of"]
+__all__ = [
+    "MOST_OVERLAID",
+    "Caption",
+    "FigureOptions",
+    "Format",
+    "Named",
+    "View",
+    "render",
+    "render_overlay",
+    "shape_of",
+    "views_of",
+]

@@ -29,7 +29,7 @@ from service.figures.shown import Shown, chosen, counts, shown
 from service.figures.voids import edges
 
 #: Data sets in order: train solid, test dashed.
-_DASHES: Final[tuple[Any, ...]] = (
+DASHES: Final[tuple[Any, ...]] = (
     "-",
     "--",
     ":",
@@ -41,7 +41,7 @@ _DASHES: Final[tuple[Any, ...]] = (
 )
 #: More data sets than this are told apart by shade as well as by dashes.
 _PLAIN_SETS: Final = 3
-_HEIGHT: Final = 0.56
+HEIGHT: Final = 0.56
 #: Metrics of which every direction's own values are known.
 _EACH: Final = frozenset({"loss", "accuracy"})
 
@@ -77,8 +77,11 @@ class Curve:
         unit = float(self.x[1] - self.x[0]) if len(self.x) > 1 else 1.0
         borders = edges(self.x, unit) if len(self.x) == 1 else self.x
         self.left_axes.set_xlim(borders[0], borders[-1])
+        centre = options.caption.origin or "the trained network"
         self.left_axes.set_xlabel(
-            "α   (0: origin, 1: target)" if self.lines is None else "α   (0: the trained network)"
+            "α   (0: origin, 1: target)"
+            if self.lines is None
+            else axis_label(page, f"α   (0: {centre})")
         )
         self.left_axes.grid(axis="y", color=page.theme.rule, linewidth=0.6, zorder=0)
         self.left_axes.set_axisbelow(True)
@@ -95,7 +98,7 @@ class Curve:
         """See `Drawing.measure`."""
         width = self.page.inner_width * 0.8
         left = right = above = below = 0.0
-        height = self.page.inner_width * _HEIGHT
+        height = self.page.inner_width * HEIGHT
         for _ in range(3):
             self._put(MARGIN + left, 0.3, width, height)
             left, right, above, below = self._overhangs()
@@ -150,9 +153,9 @@ class Curve:
         self._notes.extend(scale.notes)
         if scale.log:
             axes.set_yscale("log")
-        axes.set_ylim(*_with_room(scale))
+        axes.set_ylim(*with_room(scale))
         for k, item in enumerate(items):
-            dash = _DASHES[k % len(_DASHES)]
+            dash = DASHES[k % len(DASHES)]
             color = self._shade(base, k if len(items) > _PLAIN_SETS else 0)
             x, values = self._with_ends(item)
             line = Line2D(
@@ -294,7 +297,7 @@ def _is_accuracy(axes: Axes, options: FigureOptions) -> bool:
     return axes.get_label() == "right" or options.metric == "accuracy"
 
 
-def _with_room(scale: Scale) -> tuple[float, float]:
+def with_room(scale: Scale) -> tuple[float, float]:
     """Axis limits: the scale's ends and a little beyond, so that no line runs on the frame."""
     if scale.log:
         factor = (scale.high / scale.low) ** 0.04

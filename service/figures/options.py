@@ -37,11 +37,15 @@ class Caption:
     Attributes:
         model: the network's name, and its checkpoint's where that helps.
         normalisation: how the directions were made, as one would say it in a paper.
+        origin: the point that it is about, as in "around …"; None is the trained network.
+        ends: what the origin and the target of a line are.
         notes: further sentences, each on a line of its own.
     """
 
     model: str | None = None
     normalisation: str | None = None
+    origin: str | None = None
+    ends: tuple[str, str] | None = None
     notes: tuple[str, ...] = ()
 
 

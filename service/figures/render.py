@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, Literal
@@ -20,10 +20,12 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.trajectory import Trajectory
 from service.domain.weights import WeightHistograms
+from service.figures.colorbar import metric_name
 from service.figures.curve import Curve
 from service.figures.drawing import Drawing
 from service.figures.legend import Strip
 from service.figures.options import FigureOptions, View
+from service.figures.overlay import Named, Overlay
 from service.figures.page import MARGIN, Page
 from service.figures.path import PathDrawing, axis_names, sentences
 from service.figures.plane import Plane, why_cells
@@ -34,7 +36,7 @@ from service.figures.spectrum import LayersDrawing, SpectrumDrawing, map_sentenc
 from service.figures.spectrum import sentences as point_sentences
 from service.figures.theme import THEMES
 from service.figures.weights import WeightsDrawing
-from service.figures.words import caption, title
+from service.figures.words import caption, overlay_caption, title
 
 Format = Literal["png", "svg"]
 
@@ -75,6 +77,25 @@ def render(result: GridResult, options: FigureOptions, file_format: Format = "pn
         return _png(page) if file_format == "png" else _svg(page)
 
 
+def render_overlay(
+    lines: Sequence[Named], options: FigureOptions, file_format: Format = "png"
+) -> bytes:
+    """A picture of several lines on one pair of axes.
+
+    Args:
+        lines: the landscapes, each with what the legend calls it.
+        options: `metric`, `dataset`, `log`, `vmin`, `vmax`, `theme`, `width` apply.
+    Returns:
+        PNG or SVG, `options.width` pixels wide.
+    Raises:
+        ValueError: too many lines, or a result that is not a line.
+        KeyError: no such data set or metric in one of them.
+    """
+    with alone():
+        page = compose_overlay(lines, options)
+        return _png(page) if file_format == "png" else _svg(page)
+
+
 def compose(result: GridResult, options: FigureOptions) -> Page:
     """The page with everything in its place, not yet turned into bytes; call it under `alone`."""
     view = options.view_of(result)
@@ -104,8 +125,28 @@ def compose(result: GridResult, options: FigureOptions) -> Page:
     if view is View.SPECTRUM:
         said.extend(point_sentences(result))
     below += [line for note in said for line in page.wrap(note, small)]
-    strip = Strip(page, drawing.entries)
+    return _laid_out(page, heading, notes, drawing, below)
 
+
+def compose_overlay(lines: Sequence[Named], options: FigureOptions) -> Page:
+    """The page of several lines; call it under `alone`. Raises as `Overlay`."""
+    page = Page(options.width, THEMES[options.theme])
+    drawing = Overlay(page, lines, options)
+    small = page.text_size
+    words = options.title or f"{metric_name(options.metric).capitalize()} along several lines"
+    heading = page.wrap(words, small + 3, "bold")
+    notes = [line for note in drawing.notes for line in page.wrap(note, small)]
+    below = page.wrap_items(overlay_caption(lines, options), small)
+    below += [line for note in options.caption.notes for line in page.wrap(note, small)]
+    return _laid_out(page, heading, notes, drawing, below)
+
+
+def _laid_out(
+    page: Page, heading: list[str], notes: list[str], drawing: Drawing, below: list[str]
+) -> Page:
+    """Head, plot, legend and caption, one under the other."""
+    small = page.text_size
+    strip = Strip(page, drawing.entries)
     head = (
         MARGIN + len(heading) * page.line_height(small + 3) + len(notes) * page.line_height(small)
     )

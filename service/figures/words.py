@@ -13,17 +13,19 @@ from service.domain.results import DatasetGrid, GridResult
 from service.figures.colorbar import metric_name
 from service.figures.numbers import number
 from service.figures.options import CURVATURE_METRICS, FigureOptions, View
+from service.figures.overlay import Named
+from service.figures.shown import chosen
 from service.figures.spectrum import extent
 
 _WHAT: Final = {
     View.CURVE: "along a line through weight space",
-    View.CONTOUR: "around the trained network",
-    View.FILLED: "around the trained network",
-    View.HEATMAP: "around the trained network",
-    View.SURFACE: "around the trained network",
+    View.CONTOUR: "around {}",
+    View.FILLED: "around {}",
+    View.HEATMAP: "around {}",
+    View.SURFACE: "around {}",
     View.WEIGHTS: "at the ends of a line through weight space",
-    View.SPECTRUM: "at the trained network",
-    View.LAYERS: "at the trained network",
+    View.SPECTRUM: "at {}",
+    View.LAYERS: "at {}",
 }
 
 
@@ -49,7 +51,8 @@ def title(options: FigureOptions, view: View, accuracy_too: bool, *, on_path: bo
         metric = _OF_A_POINT[view]
     if accuracy_too:
         metric = "loss and accuracy"
-    where = "on the plane of the training path" if on_path else _WHAT[view]
+    origin = options.caption.origin or "the trained network"
+    where = "on the plane of the training path" if on_path else _WHAT[view].format(origin)
     first = metric[:1] if options.metric in CURVATURE_METRICS else metric[:1].upper()
     return f"{first}{metric[1:]} {where}"
 
@@ -65,6 +68,9 @@ def caption(
     items = []
     if options.caption.model:
         items.append(f"model: {options.caption.model}")
+    if options.caption.ends:
+        origin, target = options.caption.ends
+        items.extend((f"origin: {origin}", f"target: {target}"))
     if options.caption.normalisation:
         items.append(f"directions: {options.caption.normalisation}")
     x_name, y_name = ("PC 1", "PC 2") if on_path else ("α", "β")
@@ -78,6 +84,23 @@ def caption(
         total = result.status.size
         things = "points" if result.y is None else "cells"
         items.append(f"computed so far: {total - pending:,} of {total:,} {things}")
+    return items
+
+
+def overlay_caption(lines: Sequence[Named], options: FigureOptions) -> list[str]:
+    """Range and data of several lines: once where they agree, else line by line."""
+    items = []
+    ranges = [_range(line.result, "α", "β") for line in lines]
+    data = [
+        ", ".join(_data(grid) for grid in chosen(line.result, options.dataset)) for line in lines
+    ]
+    for name, said in (("range", ranges), ("data", data)):
+        if len(set(said)) == 1:
+            items.append(f"{name}: {said[0]}")
+        else:
+            items.extend(
+                f"{name} of {line.label}: {words}" for line, words in zip(lines, said, strict=True)
+            )
     return items
 
 

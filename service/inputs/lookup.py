@@ -104,6 +104,13 @@ def landscape(session: Session, caller: Caller, identity: str) -> LandscapeRecor
     return _visible(landscapes.get(session, identity), caller, identity, None)
 
 
+def landscape_named(
+    session: Session, caller: Caller, identity: str, pointer: str
+) -> LandscapeRecord:
+    """The landscape that a field names. Raises Problem `invalid_request` at `pointer`."""
+    return _visible(landscapes.get(session, identity), caller, identity, pointer)
+
+
 def uploaded(session: Session, caller: Caller, digest: str, pointer: str) -> ObjectRecord:
     """An object that this key uploaded, or that a project it may read refers to.
 
@@ -126,7 +133,7 @@ def absent(identity: str, pointer: str | None) -> Problem:
     detail = f"there is no {kind} {identity} that this key may read"
     if pointer is None:
         return Problem("not_found", detail)
-    plural = {"dataset": "datasets", "direction": "directions", "model": "models"}.get(kind)
+    plural = {k: f"{k}s" for k in ("dataset", "direction", "model", "landscape")}.get(kind)
     listed = f"GET /v1/{plural}" if plural else "GET /v1/models/{model}/checkpoints"
     return Problem("invalid_request", f"{detail}; {listed} lists those there are", pointer=pointer)
 

@@ -18,8 +18,9 @@ from service.domain.problems import Problem
 from service.domain.results import unique_names
 from service.exports import About, encode_hdf5, encode_page, encode_vts, page_policy, path_of
 from service.exports.page import MOST_CELLS
+from service.figures import Caption
 from service.http.services import Services
-from service.landscapes.figures import FigureQuery, caption_of, name_of
+from service.landscapes.figures import FigureQuery, name_of
 from service.landscapes.results import arrays_of, figure_of
 from service.ledger import datasets, models
 from service.ledger.records import LandscapeRecord
@@ -83,9 +84,12 @@ def tag_of(landscape: LandscapeRecord, what: About, query: BaseModel | None, for
     return digest_json([REVISION, format, landscape.data, asdict(what), asked])
 
 
-def page_tag_of(landscape: LandscapeRecord, what: About) -> str:
-    """Names a page: by its script and styles too, whose digests are in the policy."""
-    return digest_json([tag_of(landscape, what, None, "page"), page_policy()])
+def page_tag_of(landscape: LandscapeRecord, what: About, caption: Caption) -> str:
+    """Names a page: by its script and styles too, whose digests are in the policy, and by the
+    figure within it.
+    """
+    figure = name_of(landscape.data, FigureQuery(), caption)
+    return digest_json([tag_of(landscape, what, None, "page"), page_policy(), figure])
 
 
 def hdf5_of(services: Services, landscape: LandscapeRecord, what: About, query: Hdf5Query) -> bytes:
@@ -108,7 +112,7 @@ def vts_of(services: Services, landscape: LandscapeRecord, what: About, query: V
     return encode_vts(result, what, dataset=query.dataset, log=query.log)
 
 
-def page_of(services: Services, landscape: LandscapeRecord, what: About) -> bytes:
+def page_of(services: Services, landscape: LandscapeRecord, what: About, caption: Caption) -> bytes:
     """Raises Problem `not_supported` for a grid of more cells than a browser turns."""
     result = arrays_of(services, landscape)
     if result.status.size > MOST_CELLS:
@@ -117,7 +121,7 @@ def page_of(services: Services, landscape: LandscapeRecord, what: About) -> byte
             f"a page of {result.status.size} cells would be too large; at most {MOST_CELLS}. "
             "data.vts opens in ParaView",
         )
-    query, caption = FigureQuery(), caption_of(what.model, landscape.provenance)
+    query = FigureQuery()
     name = name_of(landscape.data, query, caption)
     still = figure_of(services, landscape, query, caption, "png", name)
     return encode_page(result, what, still, path_of(result))

@@ -1,36 +1,46 @@
 """Figures on request: what may be asked, and rendered bytes kept in the store.
 
-Owns the query's rules, the words of the caption and the cache. The drawing is `service.figures`'.
+Owns the query's rules and the cache's names. The words are those of `captions`; the drawing is
+that of `service.figures`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 
 from service.domain.digests import digest_json
+from service.domain.ids import LandscapeId
 from service.domain.problems import Problem
 from service.domain.results import GridResult
-from service.figures import Caption, FigureOptions, View, render, shape_of, views_of
+from service.figures import (
+    MOST_OVERLAID,
+    Caption,
+    FigureOptions,
+    Named,
+    View,
+    render,
+    render_overlay,
+    shape_of,
+    views_of,
+)
 
 Format = Literal["png", "svg"]
 MEDIA_TYPES: Final[Mapping[Format, str]] = {"png": "image/png", "svg": "image/svg+xml"}
 
 #: Raised when the same question would be drawn otherwise.
-REVISION: Final = 2
+REVISION: Final = 3
 
 #: Figures are drawn one at a time; a crowd that waits for its turn must not take every thread
 #: that answers requests.
 _PLACES: Final = threading.BoundedSemaphore(8)
 _PATIENCE_SECONDS: Final = 3.0
 
-#: More random directions than this are told by their first and last seed.
-_SEEDS_TOLD: Final = 2
-
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -65,6 +75,28 @@ class FigureQuery(BaseModel):
     trajectory: bool = Field(
         default=True, description="Draw the path of training, where the result has one."
     )
+    beside: tuple[LandscapeId, ...] = Field(
+        default=(),
+        max_length=MOST_OVERLAID - 1,
+        description="Further lines on the same axes, a colour for each. Given again and again: "
+        "`beside=lsc_…&beside=lsc_…`.",
+    )
+    label: tuple[Label, ...] = Field(
+        default=(),
+        max_length=MOST_OVERLAID,
+        description="With `beside`: what the legend calls each line, this one's first. Left out: "
+        "that in which they differ.",
+    )
+
+    @model_validator(mode="after")
+    def _labelled(self) -> Self:
+        count = len(self.beside) + 1
+        if self.label and (not self.beside or len(self.label) != count):
+            raise ValueError(
+                f"label: {len(self.label)} for {count} line{'s' * (count > 1)}; give `beside` and "
+                "one label for each line, or no label"
+            )
+        return self
 
 
 def require_fitting(query: FigureQuery, result: GridResult) -> None:
@@ -112,61 +144,50 @@ def metric_of(query: FigureQuery, result: GridResult) -> str:
     return "ratio" if "ratio" in result.dataset(query.dataset).extra else "loss"
 
 
-def caption_of(model: str | None, provenance: Mapping[str, Any]) -> Caption:
-    """The caption's words that the arrays do not hold."""
-    planned = provenance.get("directions") or {}
-    specs = [entry.get("spec") or {} for entry in planned.values()]
-    return Caption(
-        model=model,
-        normalisation=_normalisation(specs),
-        notes=_notes(provenance),
-    )
-
-
-def _normalisation(specs: list[Mapping[str, Any]]) -> str | None:
-    said = []
-    seeds = [spec["seed"] for spec in specs if spec.get("kind") == "random"]
-    many = len(seeds) > _SEEDS_TOLD
-    for spec in specs:
-        words = {
-            "random": f"random (seeds {min(seeds)} to {max(seeds)})"
-            if many
-            else f"random (seed {spec.get('seed')})",
-            "between": "towards another checkpoint",
-            "uploaded": "uploaded",
-            "gradient": "the gradient",
-            "eigenvector": f"eigenvector of the {spec.get('which')} eigenvalue",
-            "pca": f"principal component {spec.get('component')}",
-        }.get(str(spec.get("kind")), str(spec.get("kind")))
-        normalise = spec.get("normalize", "none")
-        said.append(words if normalise == "none" else f"{words}, {normalise}-normalised")
-    return "; ".join(dict.fromkeys(said)) or None
-
-
-def _notes(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    notes = []
-    if provenance.get("orthogonalised"):
-        notes.append("The second direction was made orthogonal to the first.")
-    if provenance.get("buffers") == "interpolate":
-        notes.append("Running statistics move along the directions.")
-    how = provenance.get("recalibration")
-    if how:
-        notes.append(f"Running statistics recomputed at every point from {how['samples']} samples.")
-    if provenance.get("partial"):
-        notes.append("Still being computed.")
-    return tuple(notes)
-
-
-def name_of(data: str, query: FigureQuery, caption: Caption) -> str:
+def name_of(data: str, query: FigureQuery, caption: Caption, labels: Sequence[str] = ()) -> str:
     """Names a figure by everything that it depends on: a digest."""
-    return digest_json([REVISION, data, query.model_dump(mode="json"), _words(caption)])
+    asked = query.model_dump(mode="json")
+    return digest_json([REVISION, data, asked, _words(caption), list(labels)])
+
+
+def require_overlay(query: FigureQuery, results: Sequence[GridResult]) -> None:
+    """Holds a query of several lines against all of them.
+
+    Raises:
+        Problem: `not_supported` for anything but curves of lines; and as `require_fitting` for
+            each.
+    """
+    if query.view not in (None, View.CURVE):
+        raise Problem("not_supported", "only curves can be laid over each other", pointer="/view")
+    for place, result in enumerate(results):
+        if View.CURVE not in views_of(result):
+            where = "/view" if place == 0 else f"/beside/{place - 1}"
+            raise Problem(
+                "not_supported",
+                f"only lines can be laid over each other, and this is {shape_of(result)}",
+                pointer=where,
+            )
+        require_fitting(query, result)
 
 
 def drawn(result: GridResult, query: FigureQuery, caption: Caption, format: Format) -> bytes:
     """The figure's bytes. Raises Problem `unavailable` when too many are waiting to be drawn."""
-    options = FigureOptions(
+    options = _options(query, caption, metric_of(query, result))
+    return _in_turn(lambda: render(result, options, format))
+
+
+def drawn_overlay(
+    lines: Sequence[Named], query: FigureQuery, caption: Caption, format: Format
+) -> bytes:
+    """The figure of several lines. Raises as `drawn`."""
+    options = _options(query, caption, query.metric or "loss")
+    return _in_turn(lambda: render_overlay(lines, options, format))
+
+
+def _options(query: FigureQuery, caption: Caption, metric: str) -> FigureOptions:
+    return FigureOptions(
         view=query.view,
-        metric=metric_of(query, result),
+        metric=metric,
         log=query.log,
         levels=query.levels,
         vmin=query.vmin,
@@ -177,6 +198,9 @@ def drawn(result: GridResult, query: FigureQuery, caption: Caption, format: Form
         trajectory=query.trajectory,
         caption=caption,
     )
+
+
+def _in_turn(draw: Callable[[], bytes]) -> bytes:
     if not _PLACES.acquire(timeout=_PATIENCE_SECONDS):
         raise Problem(
             "unavailable",
@@ -184,7 +208,7 @@ def drawn(result: GridResult, query: FigureQuery, caption: Caption, format: Form
             headers={"Retry-After": "5"},
         )
     try:
-        return render(result, options, format)
+        return draw()
     finally:
         _PLACES.release()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from service.domain.lines import gathered
 from service.domain.problems import Problem
 from service.domain.results import GridResult, Tile, assemble, decode_npz, unique_names
 from service.domain.units import JobPlan
-from service.figures import Caption
+from service.figures import Caption, Named
 from service.http.services import Services
 from service.landscapes import figures
 from service.landscapes.figures import MEDIA_TYPES, FigureQuery, Format
@@ -102,6 +102,32 @@ def figure_of(
     result = arrays_of(services, landscape)
     figures.require_fitting(query, result)
     image = figures.drawn(result, query, caption, format)
+    services.store.put_cached(key, image, MEDIA_TYPES[format])
+    return image
+
+
+def overlay_of(
+    services: Services,
+    landscapes: Sequence[LandscapeRecord],
+    labels: Sequence[str],
+    query: FigureQuery,
+    caption: Caption,
+    format: Format,
+    name: str,
+) -> bytes:
+    """A figure of several lines, the first one's: kept, or drawn and kept.
+
+    Raises:
+        Problem: as `figures.require_overlay`.
+    """
+    key = f"figures/{landscapes[0].id}/{hex_of(name)}.{format}"
+    kept = services.store.get_cached(key)
+    if kept is not None:
+        return kept
+    results = [arrays_of(services, landscape) for landscape in landscapes]
+    figures.require_overlay(query, results)
+    lines = [Named(label, result) for label, result in zip(labels, results, strict=True)]
+    image = figures.drawn_overlay(lines, query, caption, format)
     services.store.put_cached(key, image, MEDIA_TYPES[format])
     return image
 

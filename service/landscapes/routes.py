@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -19,6 +20,7 @@ from service.exports import About, page_policy
 from service.exports.hdf5 import MEDIA_TYPE as HDF5
 from service.exports.page import MEDIA_TYPE as HTML
 from service.exports.vts import MEDIA_TYPE as VTS
+from service.figures import Caption
 from service.http.dependencies import Principal, ServicesOf, Transaction
 from service.http.documentation import problems
 from service.http.etag import immutable, transient
@@ -27,11 +29,12 @@ from service.http.services import Services
 from service.inputs import lookup
 from service.inputs.lookup import Caller
 from service.landscapes import exports, figures, results
+from service.landscapes.captions import caption_for, caption_of, labels_of
 from service.landscapes.exports import Hdf5Query, VtsQuery
 from service.landscapes.figures import MEDIA_TYPES, FigureQuery, Format
 from service.landscapes.ranges import parse_ranges
 from service.landscapes.schemas import LandscapeKind, LandscapeOut, LandscapePage, SortBy
-from service.ledger import landscapes, models
+from service.ledger import landscapes
 from service.ledger.records import LandscapeRecord
 
 router = APIRouter(tags=["landscapes"])
@@ -235,12 +238,14 @@ def view(
     one; curves for a line; the figure where scripts or WebGL are missing. Saved as a file it works
     without the service.
     """
-    landscape, about = _described(services, caller, landscape_id)
+    with services.database.transaction() as session:
+        landscape = lookup.landscape(session, caller, landscape_id)
+        about, caption = exports.about(session, landscape), caption_of(session, landscape)
     answer = immutable(
         request,
-        tag=exports.page_tag_of(landscape, about),
+        tag=exports.page_tag_of(landscape, about, caption),
         media_type=HTML,
-        body=lambda: exports.page_of(services, landscape, about),
+        body=lambda: exports.page_of(services, landscape, about, caption),
     )
     # with 304 too: a cache takes the headers of that for those that it has
     answer.headers["Content-Security-Policy"] = page_policy()
@@ -266,18 +271,45 @@ def figure(
     caller: Principal,
 ) -> Response:
     """A curve of a line; contours, filled contours, a heat map or a surface of a plane. Cells that
-    have no value are hatched. The same question is drawn once and kept.
+    have no value are hatched. With `beside`, several lines on the same axes. The same question is
+    drawn once and kept.
     """
     with services.database.transaction() as session:
         landscape = lookup.landscape(session, caller, landscape_id)
-        model = models.get(session, landscape.model_id)
-    caption = figures.caption_of(None if model is None else model.name, landscape.provenance)
+        caption = caption_of(session, landscape)
+        others = [
+            lookup.landscape_named(session, caller, identity, f"/beside/{place}")
+            for place, identity in enumerate(query.beside)
+        ]
+        captions = [caption, *(caption_of(session, other) for other in others)]
+    if others:
+        return _overlay(services, request, [landscape, *others], captions, query, extension)
     name = figures.name_of(landscape.data, query, caption)
     return immutable(
         request,
         tag=f"{name}-{extension}",
         media_type=MEDIA_TYPES[extension],
         body=lambda: results.figure_of(services, landscape, query, caption, extension, name),
+    )
+
+
+def _overlay(
+    services: Services,
+    request: Request,
+    lines: Sequence[LandscapeRecord],
+    captions: Sequence[Caption],
+    query: FigureQuery,
+    extension: Format,
+) -> Response:
+    labels = list(query.label) or labels_of(lines, captions)
+    notes = tuple(dict.fromkeys(note for caption in captions for note in caption.notes))
+    caption = Caption(notes=notes)
+    name = figures.name_of(lines[0].data, query, caption, labels)
+    return immutable(
+        request,
+        tag=f"{name}-{extension}",
+        media_type=MEDIA_TYPES[extension],
+        body=lambda: results.overlay_of(services, lines, labels, query, caption, extension, name),
     )
 
 
@@ -331,10 +363,8 @@ def partial_png(
     with services.database.transaction() as session:
         job = lookup.job(session, caller, job_id)
         partial = results.partial_of(session, job)
-        model = models.get(session, job.model_id)
-    caption = figures.caption_of(
-        None if model is None else model.name, results.partial_provenance(partial)
-    )
+        known = results.partial_provenance(partial)
+        caption = caption_for(session, job.model_id, job.origin, job.spec, known)
 
     def body() -> bytes:
         result = results.assembled(services, partial)

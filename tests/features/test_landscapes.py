@@ -173,6 +173,28 @@ def test_a_curve(api: Caller, curve: Finished) -> None:
     assert api.get(f"/v1/landscapes/{curve.id}/figure.png", view="curve").status_code == 200
 
 
+def test_lines_over_each_other(api: Caller, plane: Finished, curve: Finished) -> None:
+    here = f"/v1/landscapes/{curve.id}/figure"
+    alone = api.get(f"{here}.png", view="curve", metric="loss")
+    both = api.get(f"{here}.png", beside=curve.id, metric="loss")
+    assert both.content.startswith(b"\x89PNG")
+    assert both.content != alone.content
+    assert both.headers["etag"] != alone.headers["etag"]
+    named = api.get(f"{here}.svg?beside={curve.id}&label=here&label=there")
+    assert ElementTree.fromstring(named.content).tag.endswith("svg")  # noqa: S314 (our own)
+    assert api.get(f"{here}.svg?beside={curve.id}&label=here&label=there").content == named.content
+    told = problem(api.get(f"{here}.png", beside=plane.id), 422, "not_supported")
+    assert told["errors"][0]["pointer"] == "/beside/0"
+    told = problem(api.get(f"{here}.png", beside=curve.id, view="weights"), 422, "not_supported")
+    assert told["errors"][0]["pointer"] == "/view"
+    told = problem(api.get(f"{here}.png", beside="lsc_" + "0" * 26), 422, "invalid_request")
+    assert told["errors"][0]["pointer"] == "/beside/0"
+    told = problem(api.get(f"{here}.png", label="alone"), 422, "invalid_request")
+    assert "label" in told["detail"] + str(told["errors"])
+    told = problem(api.get(f"{here}.png", beside=curve.id, label="one"), 422, "invalid_request")
+    assert "2 lines" in str(told)
+
+
 def test_views_that_do_not_fit(api: Caller, plane: Finished, curve: Finished) -> None:
     told = problem(
         api.get(f"/v1/landscapes/{plane.id}/figure.png", view="curve"), 422, "not_supported"

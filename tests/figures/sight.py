@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -98,8 +99,13 @@ class Sight:
 
 def look(case: Case) -> Sight:
     """Draws the case as `render` does."""
+    return look_at_page(lambda: compose(case.grid, case.options))
+
+
+def look_at_page(compose_page: Callable[[], Page]) -> Sight:
+    """As `look`, of a page that is composed otherwise."""
     with alone():
-        page = compose(case.grid, case.options)
+        page = compose_page()
         page.canvas.draw()  # type: ignore[no-untyped-call]
         raw = page.canvas.buffer_rgba()  # type: ignore[no-untyped-call]
     return Sight(page, np.array(raw, dtype=np.uint8))

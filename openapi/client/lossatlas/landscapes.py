@@ -6,20 +6,17 @@ import base64
 import html
 import tempfile
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Final, Literal
 
-from lossatlas.curvature import Curvature
+from lossatlas.arrays import LandscapeBase
+from lossatlas.display import framed, in_notebook, show_html
 from lossatlas.errors import InputError
 from lossatlas.files import write_bytes
-from lossatlas.grids import DatasetValues, Floats, Grid, Words
-from lossatlas.trajectories import Trajectory
-from lossatlas.values import LandscapeRecord
-
-if TYPE_CHECKING:
-    from lossatlas.transport import Transport
+from lossatlas.grids import Grid
+from lossatlas.steps import Call, Steps, call, fetch, local
 
 View = Literal["curve", "weights", "contour", "filled", "heatmap", "surface", "spectrum", "layers"]
 Theme = Literal["light", "dark"]
@@ -29,97 +26,25 @@ DATA_SUFFIXES = (".json", ".npz", ".h5", ".vts")
 PAGE_SUFFIXES = (".html",)
 #: Everything that a landscape is written as.
 SUFFIXES = (*FIGURE_SUFFIXES, *DATA_SUFFIXES, *PAGE_SUFFIXES)
+#: What `figure` takes beside the format.
+_OPTIONS: Final = frozenset(
+    {
+        "view", "metric", "dataset", "log", "levels", "vmin", "vmax", "theme", "width",
+        "trajectory", "beside", "labels",
+    }
+)  # fmt: skip
 
 
-class Landscape:
+class Landscape(LandscapeBase):
     """A loss landscape, immutable. Arrays are fetched when first needed and kept.
 
     Without a data set's name, the first data set's values are meant.
     """
 
-    def __init__(self, transport: Transport, record: LandscapeRecord) -> None:
-        self._transport = transport
-        self.record = record
-
-    def __repr__(self) -> str:
-        title = f" {self.record.title!r}" if self.record.title else ""
-        return f"<Landscape {self.id} {self.kind}{title}>"
-
-    @property
-    def id(self) -> str:
-        """`lsc_…`"""
-        return self.record.id
-
-    @property
-    def kind(self) -> str:
-        """`surface`, `interpolation`, `line`…"""
-        return self.record.kind
-
-    @property
-    def derived(self) -> Mapping[str, Any]:
-        """Measures by name, each with its value and its definition."""
-        return self.record.derived
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        """Everything needed to compute the same numbers again."""
-        return self.record.provenance
-
     @cached_property
     def grid(self) -> Grid:
         """Axes and values of every data set."""
-        return Grid.from_json(self._transport.call("GET", f"{self._here}/data.json").json())
-
-    @property
-    def x(self) -> Floats:
-        """Points along the first direction, shape (nx,)."""
-        return self.grid.x
-
-    @property
-    def y(self) -> Floats | None:
-        """Points along the second direction, shape (ny,); None on a line."""
-        return self.grid.y
-
-    @property
-    def loss(self) -> Floats:
-        """Shape (ny, nx), `[iy][ix]`; (n,) on a line. NaN where the status is not `ok`."""
-        return self.grid.dataset().loss
-
-    @property
-    def stderr(self) -> Floats:
-        """Standard error of the mean loss, laid out as `loss`."""
-        return self.grid.dataset().stderr
-
-    @property
-    def accuracy(self) -> Floats | None:
-        """A fraction, laid out as `loss`; None where the loss has none."""
-        return self.grid.dataset().accuracy
-
-    @property
-    def status(self) -> Words:
-        """A word for each cell, the worst of all data sets; `ok` where there is a value."""
-        return self.grid.status
-
-    @cached_property
-    def trajectory(self) -> Trajectory | None:
-        """The path of training on the plane; None for other kinds."""
-        body = self.grid.body.get("trajectory")
-        return None if body is None else Trajectory.from_json(body)
-
-    @cached_property
-    def curvature(self) -> Curvature | None:
-        """The Hessian's spectrum; None unless it was asked for at a single point."""
-        body = self.grid.body.get("curvature")
-        return Curvature.from_json(body) if body and self.y is None else None
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        """Names, in the job's order."""
-        return tuple(self.grid.datasets)
-
-    def dataset(self, name: str) -> DatasetValues:
-        """One data set's values. Raises KeyError naming those there are."""
-        return self.grid.dataset(name)
+        return self._run(reading(self.id))
 
     def figure(
         self,
@@ -135,6 +60,8 @@ class Landscape:
         theme: Theme | None = None,
         width: int | None = None,
         trajectory: bool | None = None,
+        beside: Sequence[Landscape | str] = (),
+        labels: Sequence[str] = (),
     ) -> bytes:
         """A figure's bytes, drawn by the service.
 
@@ -149,23 +76,28 @@ class Landscape:
             vmin, vmax: ends of the scale.
             width: in pixels.
             trajectory: False leaves the path of training out.
+            beside: further lines, or their ids, on the same axes.
+            labels: with `beside`, what the legend calls each line, this one's first; left out,
+                that in which they differ.
 
         Raises:
             ProblemError: a view that does not fit, or a name that is not there.
         """
-        query = {
+        options = {
             "view": view,
             "metric": metric,
             "dataset": dataset,
-            "log": None if log is None else str(log).lower(),
+            "log": log,
             "levels": levels,
             "vmin": vmin,
             "vmax": vmax,
             "theme": theme,
             "width": width,
-            "trajectory": None if trajectory is None else str(trajectory).lower(),
+            "trajectory": trajectory,
+            "beside": beside,
+            "labels": labels,
         }
-        return self._transport.call("GET", f"{self._here}/figure.{format}", query=query).content
+        return self._run(drawing(self.id, format, options))
 
     def save_figure(self, path: str | Path, view: View | str | None = None, **options: Any) -> Path:
         """Writes a figure, PNG or SVG by the path's suffix; options as for `figure`.
@@ -173,13 +105,7 @@ class Landscape:
         Raises:
             InputError: another suffix.
         """
-        path = Path(path)
-        suffix = path.suffix.lower()
-        if suffix == ".png":
-            return write_bytes(path, self.figure("png", view=view, **options))
-        if suffix == ".svg":
-            return write_bytes(path, self.figure("svg", view=view, **options))
-        raise InputError(f"{path.name}: a figure is a .png or an .svg")
+        return self._run(_saving_figure(self.id, Path(path), {"view": view, **options}))
 
     def save_data(self, path: str | Path) -> Path:
         """Writes the values, in the format of the path's suffix.
@@ -190,57 +116,45 @@ class Landscape:
         Raises:
             InputError: another suffix.
         """
-        path = Path(path)
-        suffix = path.suffix.lower()
-        if suffix not in DATA_SUFFIXES:
-            raise InputError(f"{path.name}: values are a {' '.join(DATA_SUFFIXES)}")
-        return write_bytes(path, self._transport.call("GET", f"{self._here}/data{suffix}").content)
+        return self._run(_saving_data(self.id, Path(path)))
 
     def page(self) -> str:
         """An interactive page, self-contained HTML: a surface to turn, or curves."""
-        return self._transport.call("GET", f"{self._here}/view").content.decode()
+        return self._run(paging(self.id))
 
     def save_page(self, path: str | Path) -> Path:
         """Writes the interactive page. Raises InputError for a suffix other than .html."""
-        path = Path(path)
-        if path.suffix.lower() not in PAGE_SUFFIXES:
-            raise InputError(f"{path.name}: a page is an .html")
-        return write_bytes(path, self.page().encode())
+        return self._run(_saving_page(self.id, Path(path)))
 
-    def show(self, path: str | Path | None = None) -> Path:
-        """Writes the interactive page and opens it in a browser.
+    def show(self, path: str | Path | None = None, *, height: int = 560) -> Path | None:
+        """Shows the interactive page: in a notebook's cell, elsewhere in a browser.
 
         Args:
-            path: where to; by default a file of this landscape's id in the temporary folder.
+            path: a file to write it to; elsewhere by default one of this landscape's id in the
+                temporary folder.
+            height: of the cell's frame, in pixels.
 
         Returns:
-            The file, which stays.
+            The file, which stays; None in a notebook without a path.
         """
-        if path is None:
-            # a folder of our own: a name that others can foresee could lead elsewhere
-            path = Path(tempfile.mkdtemp(prefix="lossatlas-")) / f"{self.id}.html"
-        written = self.save_page(path).resolve()
-        webbrowser.open(written.as_uri())
-        return written
+        return self._run(_showing(self.id, None if path is None else Path(path), height))
 
-    def save(self, path: str | Path, view: View | str | None = None) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        view: View | str | None = None,
+        *,
+        beside: Sequence[Landscape | str] = (),
+    ) -> Path:
         """Writes a figure, the values or the interactive page, by the path's suffix.
+
+        Args:
+            beside: of a figure: further lines on the same axes.
 
         Raises:
             InputError: a suffix that is not among `SUFFIXES`.
         """
-        path = Path(path)
-        suffix = path.suffix.lower()
-        if suffix in FIGURE_SUFFIXES:
-            return self.save_figure(path, view)
-        if suffix in DATA_SUFFIXES:
-            return self.save_data(path)
-        if suffix in PAGE_SUFFIXES:
-            return self.save_page(path)
-        raise InputError(
-            f"{path.name}: give {' '.join(FIGURE_SUFFIXES)} for a figure, "
-            f"{' '.join(DATA_SUFFIXES)} for values or .html for a page"
-        )
+        return self._run(_saving(self.id, Path(path), {"view": view, "beside": beside}))
 
     def _repr_png_(self) -> bytes:
         return self.figure("png")
@@ -248,8 +162,85 @@ class Landscape:
     def _repr_html_(self) -> str:
         image = base64.b64encode(self.figure("png")).decode()
         words = html.escape(f"{self.record.title or self.kind} ({self.id})")
-        return f'<img src="data:image/png;base64,{image}" alt="{words}" style="max-width: 100%">'
+        below = f'<img src="data:image/png;base64,{image}" alt="{words}" style="max-width: 100%">'
+        return self._card(below)
 
-    @property
-    def _here(self) -> str:
-        return f"/v1/landscapes/{self.id}"
+
+def reading(landscape: str) -> Steps[Grid]:
+    """A landscape's arrays."""
+    return Grid.from_json((yield from fetch(f"/v1/landscapes/{landscape}/data.json")))
+
+
+def drawing(landscape: str, format: str, options: Mapping[str, Any]) -> Steps[bytes]:
+    """A figure's bytes. Raises TypeError for an option that there is not."""
+    unknown = sorted(set(options) - _OPTIONS)
+    if unknown:
+        raise TypeError(
+            f"a figure has no option {unknown[0]!r}; it has {', '.join(sorted(_OPTIONS))}"
+        )
+    query = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in options.items()
+    }
+    beside, labels = query.pop("beside", ()), query.pop("labels", ())
+    query["beside"] = [one if isinstance(one, str) else one.id for one in beside] or None
+    query["label"] = list(labels) or None
+    path = f"/v1/landscapes/{landscape}/figure.{format}"
+    return (yield from call(Call("GET", path, query=query))).content
+
+
+def paging(landscape: str) -> Steps[str]:
+    """The interactive page."""
+    return (yield from call(Call("GET", f"/v1/landscapes/{landscape}/view"))).content.decode()
+
+
+def _saving_figure(landscape: str, path: Path, options: Mapping[str, Any]) -> Steps[Path]:
+    suffix = path.suffix.lower()
+    if suffix not in FIGURE_SUFFIXES:
+        raise InputError(f"{path.name}: a figure is a .png or an .svg")
+    data = yield from drawing(landscape, suffix[1:], options)
+    return (yield from local(lambda: write_bytes(path, data)))
+
+
+def _saving_data(landscape: str, path: Path) -> Steps[Path]:
+    suffix = path.suffix.lower()
+    if suffix not in DATA_SUFFIXES:
+        raise InputError(f"{path.name}: values are a {' '.join(DATA_SUFFIXES)}")
+    answer = yield from call(Call("GET", f"/v1/landscapes/{landscape}/data{suffix}"))
+    return (yield from local(lambda: write_bytes(path, answer.content)))
+
+
+def _saving_page(landscape: str, path: Path) -> Steps[Path]:
+    if path.suffix.lower() not in PAGE_SUFFIXES:
+        raise InputError(f"{path.name}: a page is an .html")
+    page = yield from paging(landscape)
+    return (yield from local(lambda: write_bytes(path, page.encode())))
+
+
+def _saving(landscape: str, path: Path, options: Mapping[str, Any]) -> Steps[Path]:
+    suffix = path.suffix.lower()
+    if suffix in FIGURE_SUFFIXES:
+        return (yield from _saving_figure(landscape, path, options))
+    if suffix in DATA_SUFFIXES:
+        return (yield from _saving_data(landscape, path))
+    if suffix in PAGE_SUFFIXES:
+        return (yield from _saving_page(landscape, path))
+    raise InputError(
+        f"{path.name}: give {' '.join(FIGURE_SUFFIXES)} for a figure, "
+        f"{' '.join(DATA_SUFFIXES)} for values or .html for a page"
+    )
+
+
+def _showing(landscape: str, path: Path | None, height: int) -> Steps[Path | None]:
+    if in_notebook():
+        page = yield from paging(landscape)
+        show_html(framed(page, height))
+        if path is None:
+            return None
+        return (yield from _saving_page(landscape, path))
+    if path is None:
+        # a folder of our own: a name that others can foresee could lead elsewhere
+        path = Path(tempfile.mkdtemp(prefix="lossatlas-")) / f"{landscape}.html"
+    written = (yield from _saving_page(landscape, path)).resolve()
+    webbrowser.open(written.as_uri())
+    return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -132,6 +133,10 @@ def fetch(
         typer.Option("--format", "-f", help="Write it here, named after its id. Repeatable."),
     ] = None,
     view: ViewOption = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="Another line (its id) on the same axes of a figure. Repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch a finished result: figures, values or an interactive page to files, or the measures
@@ -140,7 +145,7 @@ def fetch(
     with connect() as client:
         found = client.landscape(landscape)
         output = [*(output or []), *(Path(f"{found.id}.{f.value}") for f in format_ or [])]
-        written = _write(found, output, view)
+        written = _write(found, output, view, beside or [])
         if as_json:
             show_json(
                 {**found.record.model_dump(mode="json"), "files": [str(p) for p in written]}
@@ -156,11 +161,17 @@ def fetch(
         result(found.id)
 
 
-def _write(landscape: Landscape, outputs: list[Path] | None, view: View | None) -> list[Path]:
+def _write(
+    landscape: Landscape,
+    outputs: list[Path] | None,
+    view: View | None,
+    beside: Sequence[str] = (),
+) -> list[Path]:
     written = []
     for path in outputs or []:
         try:
-            written.append(landscape.save(path, None if view is None else view.value))
+            chosen = None if view is None else view.value
+            written.append(landscape.save(path, chosen, beside=beside))
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from None
     return written

@@ -28,6 +28,7 @@ POINTS: Final = 0.05
 #: A rank correlation that counts as one must also be beyond so many standard errors.
 RANK: Final = 0.5
 ERRORS: Final = 1.96
+_ENDS: Final = ("small", "large")
 #: What the paper found two components to hold at least, and how much more than random planes.
 EXPLAINED: Final = 0.4
 TIMES: Final = 10.0
@@ -238,6 +239,34 @@ def _line(size: Size, facts: Facts) -> list[Check]:
     return checks
 
 
+def _scale(size: Size, facts: Facts) -> list[Check]:
+    checks = []
+    low, high = size.batches
+    for word, words in (("off", "without weight decay"), ("on", "with weight decay")):
+        small, large = (facts.panel(f"across-none-{end}-{word}", "rise") for end in _ENDS)
+        norms = [facts.network(f"batch-{end}-{word}", "norm") for end in _ENDS]
+        steep = flat = None
+        if norms[0] is not None and norms[1] is not None:
+            steep, flat = (large, small) if norms[0] > norms[1] else (small, large)
+        checks.append(
+            _relative(
+                f"along directions as drawn, {words}, the network with the smaller weights rises "
+                "more",
+                steep,
+                flat,
+            )
+        )
+        small, large = (facts.panel(f"across-filter-{end}-{word}", "rise") for end in _ENDS)
+        checks.append(
+            _relative(
+                f"filter-normalised, {words}, batch {high} rises more than batch {low}",
+                large,
+                small,
+            )
+        )
+    return checks
+
+
 def _batch(size: Size, facts: Facts) -> list[Check]:
     checks = []
     low, high = size.batches
@@ -310,6 +339,7 @@ _RULES: Final[Mapping[str, Callable[[Size, Facts], Sequence[Check]]]] = {
     "width": _width,
     "curvature": _curvature,
     "line": _line,
+    "scale": _scale,
     "batch": _batch,
     "trajectory": _trajectory,
     "start": _start,

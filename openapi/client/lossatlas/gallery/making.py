@@ -226,13 +226,19 @@ class Maker:
 
     def _drawn(self, row: Row) -> ShownRow:
         """The row's pictures, on one scale."""
-        found = {p.key: self._landscapes[p.key] for p in row.panels if p.key in self._landscapes}
+        panels = [p for shown in row.panels for p in (shown, *shown.beside)]
+        found = {p.key: self._landscapes[p.key] for p in panels if p.key in self._landscapes}
         scale = self._scale(row, found)
         shown = []
         for panel in row.panels:
             landscape = found.get(panel.key)
             if landscape is None:
                 shown.append(Shown(panel, None, None, self._missing.get(panel.key)))
+                continue
+            absent = [p.key for p in panel.beside if p.key not in self._landscapes]
+            if absent:
+                reason = f"{absent[0]} is missing: {self._missing.get(absent[0])}"
+                shown.append(Shown(panel, None, None, reason))
                 continue
             picture = self._folder.root / "figures" / f"{panel.key}-{row.view}.png"
             landscape.save_figure(
@@ -241,12 +247,16 @@ class Maker:
                 metric=row.measure,
                 theme="light",
                 width=_WIDTH,
+                beside=[self._landscapes[p.key] for p in panel.beside],
+                labels=[p.label for p in (panel, *panel.beside)] if panel.beside else [],
                 **({} if scale is None else scale.options()),
             )
             shown.append(Shown(panel, picture, landscape.id))
         return ShownRow(tuple(shown), scale)
 
     def _scale(self, row: Row, found: Mapping[str, Landscape]) -> Scale | None:
+        if row.view == "weights":
+            return None
         if row.measure == "ratio":
             return shared_ratio(ratio(landscape) for landscape in found.values())
         values = [d.loss for one in found.values() for d in one.grid.datasets.values()]
@@ -274,6 +284,11 @@ class Maker:
             "Lines: training and test set; running statistics are recomputed from training samples "
             "at every point. A rise is how much the training loss grows from a minimum to the "
             "outer end of the line.",
+            f"Lines along random directions: {size.repeats} of them (seeds {SEED} to "
+            f"{SEED + size.repeats - 1}), the mean and one standard deviation about it; α from "
+            f"{-size.reach:g} to {size.reach:g} where directions are as drawn (standard Gaussians: "
+            f"steps of the weights' own size), from {low:g} to {high:g} where they are "
+            "filter-normalised.",
             "A row of panels has one scale. On contour plots, losses beyond ten times that of "
             "guessing are drawn as its end, which keeps the basins visible; numbers are not cut.",
             "Answers: a claim is cut into comparisons. Measures of shape must differ by a tenth of "

@@ -129,7 +129,7 @@ class Mapper:
     def ask(self, panel: Panel, networks: Mapping[str, Pushed], data: Data) -> Job:
         """The job of a panel: that of an earlier run, tried again if it came to nothing."""
         told: list[Any] = [panel.kind, panel.at, [networks[n].end.id for n in panel.networks]]
-        told += [networks[panel.network].start.id, self._grid(panel.kind), _ids(data), SEED]
+        told += [networks[panel.network].start.id, self._grid(panel), _ids(data), SEED]
         name = hashlib.sha256(json.dumps(told).encode()).hexdigest()
         job = self._known(
             "job", name, self._client.job, lambda: self._submitted(panel, networks, data)
@@ -158,6 +158,17 @@ class Mapper:
                     buffers=LINE_BUFFERS,
                     tags=tags,
                 )
+            case "across":
+                return client.line(
+                    network.end,
+                    [data.part],
+                    seed=SEED,
+                    repeats=size.repeats,
+                    num=size.line_num,
+                    range=self._reach(panel),
+                    normalize=panel.normalize,
+                    tags=tags,
+                )
             case "path":
                 return client.trajectory(
                     network.model,
@@ -172,15 +183,19 @@ class Mapper:
                     network.end, [data.few], seed=SEED, num=size.ratio_num, range=REACH, tags=tags
                 )
 
-    def _grid(self, kind: str) -> list[Any]:
+    def _reach(self, panel: Panel) -> tuple[float, float]:
+        return REACH if panel.normalize == "filter" else (-self._size.reach, self._size.reach)
+
+    def _grid(self, panel: Panel) -> list[Any]:
         size = self._size
         grids: dict[str, list[Any]] = {
             "surface": [size.num, *REACH],
             "line": [size.line_num, *LINE, LINE_BUFFERS],
+            "across": [size.line_num, *self._reach(panel), size.repeats, panel.normalize],
             "path": [size.path_num, MARGIN],
             "ratio": [size.ratio_num, *REACH],
         }
-        return grids[kind]
+        return grids[panel.kind]
 
     def _dataset(self, name: str, split: str, inputs: Tensor, targets: Tensor) -> Dataset:
         known = f"{self._images.digest}:{name}"

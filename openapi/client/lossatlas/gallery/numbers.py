@@ -29,6 +29,8 @@ def numbers_of(kind: str, landscape: Landscape) -> dict[str, float | None]:
             return {name: _value(landscape.derived, name) for name in _OF_SURFACES}
         case "line":
             return _of_line(landscape)
+        case "across":
+            return _of_line_across(landscape)
         case "path":
             return _of_path(landscape)
         case _:
@@ -54,6 +56,17 @@ def _of_line(landscape: Landscape) -> dict[str, float | None]:
         outer = float(loss[cell])
         found[f"rise_{name}"] = None if base is None or not np.isfinite(outer) else outer - base
     return found
+
+
+def _of_line_across(landscape: Landscape) -> dict[str, float | None]:
+    """Of the mean over the directions; the network lies in the middle."""
+    loss = landscape.loss
+    centre = float(loss[len(loss) // 2])
+    rise = float((loss[0] + loss[-1]) / 2 - centre)
+    return {
+        "center_loss": centre if np.isfinite(centre) else None,
+        "rise": rise if np.isfinite(rise) else None,
+    }
 
 
 def _of_path(landscape: Landscape) -> dict[str, float | None]:

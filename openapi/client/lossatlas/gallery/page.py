@@ -89,6 +89,10 @@ _OF_LINES: Final[Sequence[_Column]] = (
     ("rise_origin", "rise beyond α = 0", number),
     ("rise_target", "rise beyond α = 1", number),
 )
+_OF_LINES_ACROSS: Final[Sequence[_Column]] = (
+    ("center_loss", "loss at the centre", number),
+    ("rise", "mean rise to the ends", number),
+)
 _OF_PATHS: Final[Sequence[_Column]] = (
     ("checkpoints", "checkpoints", lambda v: f"{v:.0f}"),
     ("explained_first", "first component", percent),
@@ -106,6 +110,7 @@ _OF_RATIOS: Final[Sequence[_Column]] = (
 _COLUMNS: Final[Mapping[str, tuple[str, Sequence[_Column]]]] = {
     "surface": ("Surfaces", _OF_SURFACES),
     "line": ("Lines", _OF_LINES),
+    "across": ("Lines along random directions", _OF_LINES_ACROSS),
     "path": ("Paths of training", _OF_PATHS),
     "ratio": ("Eigenvalue ratios", _OF_RATIOS),
 }
@@ -216,8 +221,9 @@ def _figure(shown: Shown, facts: Facts) -> Iterable[str]:
     said = [
         f"test error {percent(e)}"
         for e in [facts.network(panel.network, "test_error")]
-        if e is not None and panel.at == "end" and panel.other is None
+        if e is not None and panel.at == "end" and panel.other is None and not panel.beside
     ]
+    said += _side_by_side(panel, facts)
     _, columns = _COLUMNS[panel.kind]
     for name, heading, form in columns:
         value = facts.panel(panel.key, name)
@@ -226,6 +232,22 @@ def _figure(shown: Shown, facts: Facts) -> Iterable[str]:
     if shown.landscape is not None:
         said.append(shown.landscape)
     yield f"<figcaption>{escape(' · '.join(said))}</figcaption></figure>"
+
+
+def _side_by_side(panel: Panel, facts: Facts) -> list[str]:
+    """Of each network in a picture of several, what the eye is to compare."""
+    said = []
+    for one in (panel, *panel.beside) if panel.beside else ():
+        rise = facts.panel(one.key, "rise")
+        wrong = facts.network(one.network, "test_error")
+        norm = facts.network(one.network, "norm")
+        words = [
+            *([] if rise is None else [f"rises by {number(rise)}"]),
+            *([] if wrong is None else [f"test error {percent(wrong)}"]),
+            *([] if norm is None else [f"‖θ‖ {number(norm)}"]),
+        ]
+        said.append(f"{one.label}: {', '.join(words)}")
+    return said
 
 
 _CAPTIONED: Final = frozenset(
@@ -259,7 +281,8 @@ def _tables(content: Content) -> Iterable[str]:
     panels: dict[str, Panel] = {}
     for section in content.sections:
         for row in section.rows:
-            panels |= {shown.panel.key: shown.panel for shown in row.panels}
+            for panel in (p for shown in row.panels for p in (shown.panel, *shown.panel.beside)):
+                panels[panel.key] = panel
     for kind, (heading, columns) in _COLUMNS.items():
         rows = [
             (panel.title, facts.panels.get(key, {}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lossatlas.gallery.findings import k_slug
@@ -11,7 +11,7 @@ from lossatlas.gallery.networks import Start
 from lossatlas.gallery.recipes import Recipe
 from lossatlas.gallery.sizes import Size
 
-Kind = Literal["surface", "line", "path", "ratio"]
+Kind = Literal["surface", "line", "across", "path", "ratio"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class Panel:
     Attributes:
         network, other: slugs of recipes; a line goes from `network` to `other`.
         at: whether a surface lies around the trained weights or those at the start.
+        normalize: of the random directions that a panel goes `across`.
+        label: what the legend calls it beside others.
+        beside: further panels in the same picture.
     """
 
     key: str
@@ -29,6 +32,9 @@ class Panel:
     network: str
     other: str | None = None
     at: Literal["end", "start"] = "end"
+    normalize: Literal["none", "filter"] = "filter"
+    label: str = ""
+    beside: tuple[Panel, ...] = ()
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -70,7 +76,13 @@ def recipes_of(size: Size) -> tuple[Recipe, ...]:
 
 def panels_of(size: Size) -> tuple[Panel, ...]:
     """Every landscape of the size, each once."""
-    found = (panel for s in sections_of(size) for row in s.rows for panel in row.panels)
+    found = (
+        panel
+        for section in sections_of(size)
+        for row in section.rows
+        for shown in row.panels
+        for panel in (shown, *shown.beside)
+    )
     return tuple({panel.key: panel for panel in found}.values())
 
 
@@ -135,7 +147,18 @@ def _sections(size: Size) -> Iterator[Section]:
         "The width that a line between two minima shows follows the size of the weights: with "
         "weight decay turned on, the order of small and large batch is reversed. So it says "
         "nothing about generalisation.",
-        (Row("curve", lines),),
+        (Row("curve", lines), Row("weights", lines)),
+    )
+    yield Section(
+        "scale",
+        "Why directions are normalised",
+        "Along random directions as they are drawn, the network with the smaller weights looks "
+        "sharper, however well it generalises. Filter-normalised, that is gone, and sharpness goes "
+        "with the test error.",
+        tuple(
+            Row("curve", tuple(_across(size, normalize, word) for word in ("off", "on")))
+            for normalize in ("none", "filter")
+        ),
     )
     yield Section(
         "batch",
@@ -277,6 +300,24 @@ def _starts(size: Size) -> list[Recipe]:
         )
         for how, words in starts
     ]
+
+
+def _across(size: Size, normalize: Literal["none", "filter"], word: str) -> Panel:
+    """Both networks' mean lines along random directions, in one picture."""
+    words = "as drawn" if normalize == "none" else "filter-normalised"
+    small, large = (
+        Panel(
+            f"across-{normalize}-{end}-{word}",
+            f"directions {words}: batch {batch}, {_decay_words(size, word)}",
+            "across",
+            f"batch-{end}-{word}",
+            normalize=normalize,
+            label=f"batch {batch}",
+        )
+        for end, batch in zip(("small", "large"), size.batches, strict=True)
+    )
+    title = f"directions {words}, {_decay_words(size, word)}"
+    return replace(small, title=title, beside=(large,))
 
 
 def _surface(slug: str, title: str) -> Panel:

@@ -18,6 +18,9 @@ class Size:
         side: of the enlarged digits, in pixels; 0 where the images come from a file.
         num, line_num, path_num, ratio_num: points a side of surfaces, lines, surfaces under paths
             and maps of eigenvalue ratios.
+        reach: of lines along random directions that are not normalised, so that the step is of
+            the weights' own size.
+        repeats: directions of which such lines are the mean.
         samples, ratio_samples: of the training set, that surfaces and ratios are evaluated on.
         shallow, deep: layers of the residual networks; `narrow` is their width at k = 1.
         factors: k of the wider ones.
@@ -31,6 +34,8 @@ class Size:
     num: int = 25
     line_num: int = 41
     path_num: int = 25
+    reach: float = 0.05
+    repeats: int = 5
     ratio_num: int = 9
     samples: int = 500
     ratio_samples: int = 100
@@ -48,7 +53,7 @@ class Size:
     paper: bool = False
 
 
-ALL: Final = ("depth", "width", "curvature", "line", "batch", "trajectory", "start")
+ALL: Final = ("depth", "width", "curvature", "line", "scale", "batch", "trajectory", "start")
 
 SIZES: Final[Mapping[str, Size]] = {
     size.name: size
