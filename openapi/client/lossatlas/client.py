@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel
 
 from lossatlas.curvature import density_spec, trace_spec
 from lossatlas.directions import DirectionLike, direction_spec, random_directions
 from lossatlas.discovery import find_endpoint
 from lossatlas.errors import InputError
-from lossatlas.exporting import save_dataset
 from lossatlas.jobs import Job
 from lossatlas.landscapes import Landscape
-from lossatlas.tensors import weights_of, write_tensors
+from lossatlas.listing import Listing, Pages
+from lossatlas.pushing import Pushing
+from lossatlas.steps import Call, Steps, call, fetch
 from lossatlas.trajectories import run_spec
 from lossatlas.transport import Transport
-from lossatlas.uploading import upload_file
 from lossatlas.values import Checkpoint, Dataset, Direction, JobState, LandscapeRecord, Model
+
+T = TypeVar("T")
+_V = TypeVar("_V", bound=BaseModel)
 
 Range = tuple[float, float]
 Precision = Literal["float32", "float64", "tf32", "bf16"]
@@ -54,7 +58,7 @@ class Client:
     ) -> None:
         self.endpoint = find_endpoint(url, key)
         self.transport = Transport(self.endpoint, retry_seconds=retry_seconds, notice=notice)
-        self.progress = progress
+        self._pushing = Pushing(self.endpoint.url, progress=progress)
 
     def __repr__(self) -> str:
         return f"<Client {self.endpoint.url}>"
@@ -105,13 +109,11 @@ class Client:
             "tags": sorted(tags),
             "metadata": dict(metadata or {}),
         }
-        if program is not None:
-            body["program"] = self._upload(program)
         if architecture is not None:
             body["architecture"] = (
                 {"name": architecture} if isinstance(architecture, str) else dict(architecture)
             )
-        return Model.model_validate(self._post("/v1/models", body))
+        return self._run(self._pushing.model(body, None if program is None else Path(program)))
 
     def push_checkpoint(
         self,
@@ -132,28 +134,14 @@ class Client:
         Raises:
             WeightsInvalidError: names the tensors that do not fit.
         """
-        identity = _id(model)
-        if isinstance(weights, str | Path):
-            digest = self._upload(weights)
-        else:
-            known = model if isinstance(model, Model) else self.model(identity)
-            signature = known.signature
-            wanted = (
-                None
-                if signature is None
-                else frozenset(t.name for t in (*signature.parameters, *signature.buffers))
-            )
-            digest = self._upload_tensors(weights_of(weights, wanted))
         body = {
-            "weights": digest,
             "label": label,
             "step": step,
             "epoch": epoch,
             "metrics": {key: float(value) for key, value in (metrics or {}).items()},
             "learning_rate": learning_rate,
         }
-        answer = self._post(f"/v1/models/{identity}/checkpoints", body)
-        return Checkpoint.model_validate(answer)
+        return self._run(self._pushing.checkpoint(model, weights, body))
 
     def push_dataset(
         self,
@@ -177,15 +165,10 @@ class Client:
         if isinstance(inputs, str | Path):
             if targets is not None:
                 raise InputError("a file holds its own targets; give the path alone")
-            digest = self._upload(inputs)
         elif targets is None:
             raise InputError("targets are missing")
-        else:
-            with tempfile.TemporaryDirectory(prefix="lossatlas-") as folder:
-                path = save_dataset(inputs, targets, Path(folder) / f"{_file_name(name)}")
-                digest = upload_file(self.transport, path, progress=self.progress)
-        body = {"project": project, "name": name, "object": digest, "split": split}
-        return Dataset.model_validate(self._post("/v1/datasets", body))
+        body = {"project": project, "name": name, "split": split}
+        return self._run(self._pushing.dataset(body, inputs, targets))
 
     def push_direction(
         self,
@@ -201,17 +184,9 @@ class Client:
                 names and shapes (by name, or a safetensors file's path).
         """
         if isinstance(direction, Mapping) and "kind" in direction:
-            spec = direction_spec(direction)
-        else:
-            digest = (
-                self._upload(direction)
-                if isinstance(direction, str | Path)
-                else self._upload_tensors(dict(direction))
-            )
-            spec = {"kind": "uploaded", "object": digest, "normalize": normalize}
-        assert isinstance(spec, dict)  # noqa: S101 - ids are not saved again
-        body = {"checkpoint": _id(checkpoint), **spec}
-        return Direction.model_validate(self._post("/v1/directions", body))
+            return self._run(self._pushing.direction(_id(checkpoint), dict(direction), None))
+        spec = {"kind": "uploaded", "normalize": normalize}
+        return self._run(self._pushing.direction(_id(checkpoint), spec, direction))
 
     # asking
 
@@ -534,84 +509,88 @@ class Client:
 
     def submit(self, spec: Mapping[str, Any]) -> Job:
         """Submits a job by its spec. A broken connection cannot make it twice."""
-        answer = self.transport.call(
-            "POST", "/v1/jobs", json_body=dict(spec), headers={"Idempotency-Key": uuid.uuid4().hex}
-        )
-        return Job(self.transport, JobState.model_validate(answer.json()))
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        request = Call("POST", "/v1/jobs", json_body=dict(spec), headers=headers)
+        return self._run(self._submitting(request))
 
     # finding
 
     def job(self, job: str) -> Job:
         """A job by its id."""
-        return Job(self.transport, JobState.model_validate(self._get(f"/v1/jobs/{job}")))
+        return self._run(self._found_job(job))
 
     def landscape(self, landscape: str) -> Landscape:
         """A landscape by its id, or by its job's."""
-        if landscape.startswith("job_"):
-            return self.job(landscape).result()
-        body = self._get(f"/v1/landscapes/{landscape}")
-        return Landscape(self.transport, LandscapeRecord.model_validate(body))
+        return self._run(self._found_landscape(landscape))
 
     def model(self, model: str) -> Model:
         """A model by its id."""
-        return Model.model_validate(self._get(f"/v1/models/{model}"))
+        return self._run(_found(Model, f"/v1/models/{model}"))
 
     def checkpoint(self, checkpoint: str) -> Checkpoint:
         """A checkpoint by its id."""
-        return Checkpoint.model_validate(self._get(f"/v1/checkpoints/{checkpoint}"))
+        return self._run(_found(Checkpoint, f"/v1/checkpoints/{checkpoint}"))
 
     def dataset(self, dataset: str) -> Dataset:
         """A data set by its id."""
-        return Dataset.model_validate(self._get(f"/v1/datasets/{dataset}"))
+        return self._run(_found(Dataset, f"/v1/datasets/{dataset}"))
 
-    def models(self, **filters: Any) -> Iterator[Model]:
+    def models(self, **filters: Any) -> Listing[Model]:
         """Models, newest first; filters `project name tag state`."""
-        return (Model.model_validate(item) for item in self.items("/v1/models", filters))
+        return self._listed("/v1/models", filters, Model.model_validate)
 
-    def checkpoints(self, model: Model | str) -> Iterator[Checkpoint]:
+    def checkpoints(self, model: Model | str) -> Listing[Checkpoint]:
         """A model's checkpoints, in order."""
         path = f"/v1/models/{_id(model)}/checkpoints"
-        return (Checkpoint.model_validate(item) for item in self.items(path, {}))
+        return self._listed(path, {}, Checkpoint.model_validate)
 
-    def datasets(self, **filters: Any) -> Iterator[Dataset]:
+    def datasets(self, **filters: Any) -> Listing[Dataset]:
         """Data sets, newest first; filters `project name`."""
-        return (Dataset.model_validate(item) for item in self.items("/v1/datasets", filters))
+        return self._listed("/v1/datasets", filters, Dataset.model_validate)
 
-    def jobs(self, **filters: Any) -> Iterator[Job]:
+    def jobs(self, **filters: Any) -> Listing[Job]:
         """Jobs, newest first; filters `project model kind state`."""
-        for item in self.items("/v1/jobs", filters):
-            yield Job(self.transport, JobState.model_validate(item))
+        return self._listed("/v1/jobs", filters, self._job)
 
-    def landscapes(self, **filters: Any) -> Iterator[Landscape]:
+    def landscapes(self, **filters: Any) -> Listing[Landscape]:
         """Landscapes, newest first; filters `project model kind tag dataset text sort`."""
-        for item in self.items("/v1/landscapes", filters):
-            yield Landscape(self.transport, LandscapeRecord.model_validate(item))
+        return self._listed("/v1/landscapes", filters, self._landscape)
 
-    def items(self, path: str, filters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def items(self, path: str, filters: Mapping[str, Any]) -> Listing[dict[str, Any]]:
         """Every item of a list, page by page as they are asked for."""
-        cursor: str | None = None
-        while True:
-            page = self._get(path, {**filters, "cursor": cursor})
-            yield from page["items"]
-            cursor = page.get("next_cursor")
-            if cursor is None:
-                return
+        return self._listed(path, filters, dict)
 
-    # the wire
+    # the wire: `AsyncClient` has its own of these and shares everything above
 
-    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
-        return self.transport.call("GET", path, query=query).json()
+    def _run(self, steps: Steps[T]) -> T:
+        return self.transport.run(steps)
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return self.transport.call("POST", path, json_body=dict(body)).json()
+    def _listed(
+        self, path: str, filters: Mapping[str, Any], made: Callable[[Any], T]
+    ) -> Listing[T]:
+        return Listing(self.transport, Pages(path, filters), made)
 
-    def _upload(self, path: PathLike) -> str:
-        return upload_file(self.transport, Path(path), progress=self.progress)
+    def _job(self, body: Any) -> Job:
+        return Job(self.transport, JobState.model_validate(body))
 
-    def _upload_tensors(self, tensors: Mapping[str, Any]) -> str:
-        with tempfile.TemporaryDirectory(prefix="lossatlas-") as folder:
-            path = write_tensors(tensors, Path(folder) / "weights.safetensors")
-            return upload_file(self.transport, path, progress=self.progress)
+    def _landscape(self, body: Any) -> Landscape:
+        return Landscape(self.transport, LandscapeRecord.model_validate(body))
+
+    def _submitting(self, request: Call) -> Steps[Job]:
+        return self._job((yield from call(request)).json())
+
+    def _found_job(self, job: str) -> Steps[Job]:
+        return self._job((yield from fetch(f"/v1/jobs/{job}")))
+
+    def _found_landscape(self, landscape: str) -> Steps[Landscape]:
+        if landscape.startswith("job_"):
+            job = yield from self._found_job(landscape)
+            return (yield from job.finishing())
+        return self._landscape((yield from fetch(f"/v1/landscapes/{landscape}")))
+
+
+def _found(kind: type[_V], path: str) -> Steps[_V]:
+    return kind.model_validate((yield from fetch(path)))
 
 
 def _id(thing: Any) -> str:
@@ -646,8 +625,3 @@ def _common(
     if recalibration_samples is not None:
         body["recalibration"] = {"samples": recalibration_samples}
     return body
-
-
-def _file_name(name: str) -> str:
-    kept = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
-    return f"{kept[:64].lstrip('.') or 'data'}.safetensors"

@@ -1,4 +1,7 @@
-"""Progress for people: a bar on a terminal, a line now and then in a log. Writes to stderr only."""
+"""Progress for people: a bar on a terminal or in a notebook, a line now and then in a log.
+
+Writes to stderr only, or to the notebook's cell.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,13 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
+from lossatlas import display
+from lossatlas.display import in_notebook
+
 #: A log gets a line at least so far apart, unless the words change.
 _LINE_SECONDS: Final = 10.0
+#: A notebook's bar moves so often at most.
+_CELL_SECONDS: Final = 0.2
 #: Smaller files are sent before a bar could be read.
 _BAR_BYTES: Final = 8 << 20
 
@@ -38,6 +46,9 @@ def following(title: str, *, unit: str = "cells", shown: bool = True) -> Iterato
     console = Console(stderr=True)
     if not shown:
         yield _silent
+    elif in_notebook():
+        with _cell(title, unit) as report:
+            yield report
     elif console.is_terminal:
         columns: list[ProgressColumn] = [
             TextColumn("{task.description}"),
@@ -63,6 +74,9 @@ def sending(title: str, size: int, *, shown: bool = True) -> Iterator[Reporter]:
     console = Console(stderr=True)
     if not shown or size < _BAR_BYTES:
         yield _silent
+    elif in_notebook():
+        with _cell(title, "bytes") as report:
+            yield report
     elif console.is_terminal:
         columns: list[ProgressColumn] = [
             TextColumn("{task.description}"),
@@ -84,6 +98,25 @@ def sending(title: str, size: int, *, shown: bool = True) -> Iterator[Reporter]:
 
 def _silent(done: int, total: int | None, words: str) -> None:
     return None
+
+
+@contextmanager
+def _cell(title: str, unit: str) -> Iterator[Reporter]:
+    """A bar in a notebook's cell, which goes when the work is done."""
+    handle = display.shown(display.bar(0, None, title))
+    last_at = 0.0
+
+    def on_bar(done: int, total: int | None, words: str) -> None:
+        nonlocal last_at
+        now = time.monotonic()
+        if now - last_at >= _CELL_SECONDS or done == total:
+            last_at = now
+            handle.update(display.as_html(display.bar(done, total, f"{unit} · {title} · {words}")))
+
+    try:
+        yield on_bar
+    finally:
+        handle.update(display.as_html(""))
 
 
 def _lines(console: Console, title: str, unit: str) -> Reporter:

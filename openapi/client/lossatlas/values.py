@@ -9,9 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from lossatlas.display import card_of
+
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    def _repr_html_(self) -> str:
+        return card_of(self)
 
 
 class Tensor(_Value):

@@ -18,7 +18,8 @@ from lossatlas.cli.options import AsJson
 from lossatlas.cli.output import result, show_json
 from lossatlas.discovery import Endpoint, endpoint_file, find_endpoint
 from lossatlas.errors import ConfigurationError, LossatlasError, ProblemError
-from lossatlas.transport import Answer, Transport
+from lossatlas.steps import Answer
+from lossatlas.transport import Transport
 
 #: Further apart, times in listings and expiries confuse people.
 _CLOCK_SECONDS: Final = 30.0

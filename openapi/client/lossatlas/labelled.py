@@ -1,0 +1,63 @@
+"""Landscapes as xarray Datasets. The only part of the client that needs xarray."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lossatlas.errors import InputError
+
+if TYPE_CHECKING:
+    from xarray import Dataset as Dataset
+
+    from lossatlas.arrays import LandscapeBase
+
+
+def to_xarray(landscape: LandscapeBase) -> Dataset:
+    """See `Landscape.to_xarray`."""
+    try:
+        import xarray
+    except ImportError:
+        raise InputError("to_xarray needs xarray: pip install 'lossatlas[xarray]'") from None
+    grid = landscape.grid
+    names = list(grid.datasets)
+    dims = ("dataset", "x") if grid.y is None else ("dataset", "y", "x")
+    coordinates: dict[str, Any] = {"dataset": names, "x": ("x", grid.x, _axis("x"))}
+    if grid.y is not None:
+        coordinates["y"] = ("y", grid.y, _axis("y"))
+    all_values = [grid.datasets[name] for name in names]
+    variables: dict[str, Any] = {
+        "loss": (
+            dims,
+            np.stack([values.loss for values in all_values]),
+            {"long_name": "mean loss"},
+        ),
+        "stderr": (
+            dims,
+            np.stack([values.stderr for values in all_values]),
+            {"long_name": "standard error of the mean loss"},
+        ),
+        "status": (dims, np.stack([values.status for values in all_values])),
+    }
+    if all(values.accuracy is not None for values in all_values):
+        variables["accuracy"] = (
+            dims,
+            np.stack([values.accuracy for values in all_values if values.accuracy is not None]),
+            {"long_name": "accuracy", "units": "1"},
+        )
+    shape = variables["loss"][1].shape
+    empty = np.full(shape[1:], np.nan)
+    for name in sorted({name for values in all_values for name in values.extra}):
+        stacked = np.stack([values.extra.get(name, empty) for values in all_values])
+        if stacked.shape == shape:
+            variables[name] = (dims, stacked)
+    return xarray.Dataset(
+        variables,
+        coords=coordinates,
+        attrs={"landscape": landscape.id, "kind": landscape.kind, "model": landscape.record.model},
+    )
+
+
+def _axis(name: str) -> dict[str, str]:
+    return {"long_name": f"along the direction {name}", "units": "1"}
