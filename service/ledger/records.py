@@ -147,6 +147,7 @@ class JobRecord:
     project: str
     kind: str
     state: JobState
+    note: str | None
     spec: dict[str, Any]
     input_digest: str
     force: bool
@@ -199,7 +200,7 @@ class UnitRecord:
 
 @dataclass(frozen=True)
 class LandscapeRecord:
-    """A finished result: immutable. `data` is the digest of its arrays (npz)."""
+    """A finished result: immutable, but for tags and note. `data` is its arrays' digest (npz)."""
 
     id: str
     project: str
@@ -278,6 +279,57 @@ class NewJob:
     model_id: str
     origin: str | None = None
     directions: Mapping[str, str] = field(default_factory=dict)
+    note: str | None
+    created_at: datetime
+    created_by: str | None
+
+
+@dataclass(frozen=True)
+class AliasRecord:
+    """A name for a model, a checkpoint or a landscape. `revision` is that of its last move."""
+
+    project: str
+    name: str
+    target: str
+    revision: int
+    note: str | None
+    moved_at: datetime
+    moved_by: str | None
+
+
+@dataclass(frozen=True)
+class AliasMove:
+    """A move of an alias. No `from_target`: it was made; no `to_target`: it was removed."""
+
+    project: str
+    name: str
+    revision: int
+    from_target: str | None
+    to_target: str | None
+    note: str | None
+    at: datetime
+    key_id: str | None
+
+
+@dataclass(frozen=True)
+class CheckRecord:
+    """A verdict on a landscape: immutable.
+
+    `data` and `baseline["data"]` are the digests of the arrays that were judged; `rules` holds each
+    rule with its verdict and its numbers.
+    """
+
+    id: str
+    project: str
+    landscape_id: str
+    data: str
+    baseline: dict[str, Any] | None
+    baseline_id: str | None
+    standard_errors: float
+    verdict: str
+    rules: list[dict[str, Any]]
+    idempotency_key: str | None
+    request_digest: str
     priority: int = 0
     tags: tuple[str, ...] = ()
     cells_total: int | None = None
@@ -313,6 +365,20 @@ class ClaimedInputs:
     """Every row that a unit's work refers to, but the job itself.
 
     Attributes:
+@dataclass(frozen=True)
+class EditRecord:
+    """A change of what people say of a thing; `key_id` made it."""
+
+    id: int
+    at: datetime
+    key_id: str | None
+    project: str
+    entity_id: str
+    field: str
+    before: Any
+    after: Any
+
+
         checkpoints: by id: the origin, a line's target, the far ends of `between` directions.
         datasets: in the spec's order.
         directions: by axis.

@@ -1,0 +1,275 @@
+"""Finding landscapes: conditions, orders and counts that stay quick over millions of rows.
+
+A question is put together from what was asked and nothing else, so that the planner sees which
+index answers it. Counts of facets are kept by triggers; with further conditions they are counted
+over the newest matches and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from service.domain.ids import make_id
+from service.domain.problems import Problem
+from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
+from service.ledger.records import LandscapeRecord, Page
+from service.ledger.sqltext import records, rows
+from service.ledger.tables import SORTED_MEASURES, measured
+
+#: Matches that the counts beside a question are taken from, the newest.
+COUNTED: Final = 1000
+#: Values of one facet that are told, those of most landscapes.
+TOLD: Final = 12
+
+FIELDS: Final = ("kind", "model", "tag", "dataset", "author")
+
+#: Orders of a list; `-` is descending.
+ORDERS: Final[tuple[str, ...]] = (
+    "-created_at",
+    "created_at",
+    *SORTED_MEASURES,
+    *(f"-{name}" for name in SORTED_MEASURES),
+)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a landscape must be like; None asks for nothing.
+
+    Attributes:
+        projects: those that the caller may see; None for all.
+        dataset: id of one it was evaluated on.
+        author: id of the key that asked for it.
+        since, until: made at or after, and before.
+        text: each of its words is part of the title, the model's name, a tag or the note; case
+            does not matter.
+        ranges: inclusive bounds of derived numbers by dotted path (`train.barrier.value`); what
+            has no number there does not match.
+    """
+
+    projects: Collection[str] | None = None
+    project: str | None = None
+    model_id: str | None = None
+    kind: str | None = None
+    tag: str | None = None
+    dataset: str | None = None
+    author: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str | None = None
+    ranges: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+
+    @property
+    def beyond_project(self) -> bool:
+        """Whether anything but projects is asked for."""
+        asked = (self.model_id, self.kind, self.tag, self.dataset, self.author)
+        return any((*asked, self.since, self.until, self.text, self.ranges))
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A value and how many landscapes have it."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Facets:
+    """Values by field, most landscapes first.
+
+    Attributes:
+        matches: landscapes that match in all.
+        sampled: there are more matches than were counted; all counts are of the newest.
+    """
+
+    by_field: Mapping[str, Sequence[Facet]]
+    matches: int
+    sampled: bool
+
+
+def search(
+    session: Session,
+    filters: Filters,
+    *,
+    sort: str = "-created_at",
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[LandscapeRecord]:
+    """Landscapes in one of `ORDERS`. By a measure, those that have it.
+
+    Raises:
+        Problem: `invalid_request` for an unknown order or a foreign cursor.
+    """
+    if sort not in ORDERS:
+        raise Problem(
+            "invalid_request", f"sort must be one of {', '.join(ORDERS)}", pointer="/sort"
+        )
+    conditions, values = conditions_of(filters)
+    descending = sort.startswith("-")
+    way, beyond = ("DESC", "<") if descending else ("ASC", ">")
+    name = sort.removeprefix("-")
+    if name == "created_at":
+        order, columns = f"l.id {way}", "l.*"
+        if cursor:
+            conditions.append(f"l.id {beyond} :last")
+            values["last"] = decode(cursor, str)[0]
+    else:
+        value, present = measured(name)
+        order, columns = f"{value} {way}, l.id {way}", f"l.*, {value} AS sorted_by"
+        conditions.append(present)
+        if cursor:
+            conditions.append(f"({value}, l.id) {beyond} (CAST(:at AS float8), :last)")
+            at, values["last"] = decode(cursor, (int, float), str)
+            values["at"] = float(at)
+    found = records(
+        session,
+        _Sorted if name != "created_at" else LandscapeRecord,
+        f"SELECT {columns} FROM landscapes l{_where(conditions)}"  # noqa: S608 (constants)
+        f" ORDER BY {order} LIMIT :most",
+        **values,
+        most=bounded(limit) + 1,
+    )
+    page: Page[Any] = cut(
+        found,
+        limit,
+        lambda one: (one.sorted_by, one.id) if isinstance(one, _Sorted) else (one.id,),
+    )
+    return page
+
+
+def facets(session: Session, filters: Filters) -> Facets:
+    """How many landscapes there are for each value of each field."""
+    if filters.beyond_project:
+        return _among_newest(session, filters)
+    conditions, values = _of_projects(filters, "")
+    found = rows(
+        session,
+        "SELECT field, value, landscapes FROM (SELECT field, value, sum(landscapes) AS landscapes,"  # noqa: S608
+        " row_number() OVER (PARTITION BY field ORDER BY sum(landscapes) DESC, value DESC) AS place"
+        f" FROM landscape_facets{_where(conditions)} GROUP BY field, value"
+        " HAVING sum(landscapes) > 0) counted"
+        " WHERE place <= :told OR field = 'kind' ORDER BY field, place",
+        **values,
+        told=TOLD,
+    )
+    grouped = _grouped(found)
+    return Facets(grouped, sum(facet.count for facet in grouped.get("kind", ())), False)
+
+
+def per_project(session: Session, projects: Collection[str] | None) -> list[Facet]:
+    """How many landscapes every project has, by name."""
+    conditions, values = _of_projects(Filters(projects=projects), "")
+    conditions.append("field = 'kind'")
+    found = rows(
+        session,
+        "SELECT project AS value, sum(landscapes) AS landscapes FROM landscape_facets"  # noqa: S608
+        f"{_where(conditions)} GROUP BY project HAVING sum(landscapes) > 0 ORDER BY project",
+        **values,
+    )
+    return [Facet(row["value"], int(row["landscapes"])) for row in found]
+
+
+def conditions_of(filters: Filters) -> tuple[list[str], dict[str, Any]]:
+    """The conditions of a WHERE over `landscapes l`, and their values."""
+    conditions, values = _of_projects(filters, "l.")
+
+    def add(condition: str, **given: Any) -> None:
+        conditions.append(condition)
+        values.update(given)
+
+    if filters.model_id is not None:
+        add("l.model_id = :model_id", model_id=filters.model_id)
+    if filters.kind is not None:
+        add("l.kind = :kind", kind=filters.kind)
+    if filters.author is not None:
+        add("l.created_by = :author", author=filters.author)
+    if filters.tag is not None:
+        add("l.tags @> ARRAY[CAST(:tag AS text)]", tag=filters.tag)
+    if filters.dataset is not None:
+        add("l.spec -> 'datasets' ? :dataset", dataset=filters.dataset)
+    # ids sort by the time at which they were made
+    if filters.since is not None:
+        add("l.id >= :since", since=_first_id(filters.since))
+    if filters.until is not None:
+        add("l.id < :until", until=_first_id(filters.until))
+    for number, word in enumerate((filters.text or "").split()):
+        add(f"l.search ILIKE :word_{number}", **{f"word_{number}": f"%{_literally(word)}%"})
+    for number, path in enumerate(sorted(filters.ranges)):
+        low, high = filters.ranges[path]
+        at, least, most = f"path_{number}", f"least_{number}", f"most_{number}"
+        # the CASE keeps the cast away from what is no number
+        add(
+            f"CASE WHEN jsonb_typeof(l.derived #> :{at}) = 'number' THEN"
+            f" CAST(l.derived #>> :{at} AS float8)"
+            f" BETWEEN coalesce(CAST(:{least} AS float8), '-infinity')"
+            f" AND coalesce(CAST(:{most} AS float8), 'infinity') ELSE false END",
+            **{at: path.split("."), least: low, most: high},
+        )
+    return conditions, values
+
+
+@dataclass(frozen=True)
+class _Sorted(LandscapeRecord):
+    """With the measure that the list is sorted by."""
+
+    sorted_by: float
+
+
+def _of_projects(filters: Filters, prefix: str) -> tuple[list[str], dict[str, Any]]:
+    conditions: list[str] = []
+    values: dict[str, Any] = {}
+    if filters.projects is not None:
+        conditions.append(f"{prefix}project = ANY(:projects)")
+        values["projects"] = [*filters.projects]
+    if filters.project is not None:
+        conditions.append(f"{prefix}project = :project")
+        values["project"] = filters.project
+    return conditions, values
+
+
+def _among_newest(session: Session, filters: Filters) -> Facets:
+    conditions, values = conditions_of(filters)
+    found = rows(
+        session,
+        "WITH newest AS MATERIALIZED (SELECT l.kind, l.model_id, l.created_by, l.tags,"  # noqa: S608
+        " l.spec -> 'datasets' AS datasets"
+        f" FROM landscapes l{_where(conditions)} ORDER BY l.id DESC LIMIT :counted)"
+        " SELECT '' AS field, '' AS value, count(*) AS landscapes, 0 AS place FROM newest"
+        " UNION ALL SELECT * FROM (SELECT f.field, f.value, count(*) AS landscapes, row_number()"
+        " OVER (PARTITION BY f.field ORDER BY count(*) DESC, f.value DESC) AS place FROM newest n,"
+        " landscape_facet_values(n.kind, n.model_id, n.created_by, n.tags, n.datasets) f"
+        " GROUP BY f.field, f.value) ranked WHERE place <= :told ORDER BY field, place",
+        **values,
+        counted=COUNTED + 1,
+        told=TOLD,
+    )
+    matches = int(found[0]["landscapes"])
+    return Facets(_grouped(found[1:]), min(matches, COUNTED), matches > COUNTED)
+
+
+def _grouped(found: Sequence[Mapping[Any, Any]]) -> dict[str, list[Facet]]:
+    grouped: dict[str, list[Facet]] = {}
+    for row in found:
+        grouped.setdefault(row["field"], []).append(Facet(row["value"], int(row["landscapes"])))
+    return grouped
+
+
+def _first_id(at: datetime) -> str:
+    return make_id(
+        "lsc", unix_milliseconds=max(0, int(at.timestamp() * 1000)), randomness=bytes(10)
+    )
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _literally(text: str) -> str:
+    """The text with LIKE's own signs taken as themselves."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
