@@ -202,13 +202,14 @@ class Curve:
                 label=f"{item.metric} {item.dataset} {k}",
             )
             axes.add_line(thin)
-        spread = self.result.dataset(item.dataset).extra.get(f"{item.metric}_spread")
-        if spread is not None:
+        log = axes.get_yscale() == "log"
+        band = band_of(self.result, item, log=log)
+        if band is not None:
             low, high = axes.get_ylim()
             axes.fill_between(
                 self.x,
-                np.clip(item.values - spread, low, high),
-                np.clip(item.values + spread, low, high),
+                np.clip(band[0], low, high),
+                np.clip(band[1], low, high),
                 color=color,
                 alpha=0.16,
                 linewidth=0,
@@ -223,7 +224,7 @@ class Curve:
             self._entries.append(
                 Entry(
                     Patch(facecolor=muted, alpha=0.25, linewidth=0),
-                    "thick: their mean, ± one standard deviation",
+                    f"thick: their mean, {BAND_WORDS[log]}",
                 )
             )
 
@@ -291,6 +292,31 @@ class Curve:
                 band.set(**void_look(code, theme))
                 band.set_label(f"status {code.word}")
             self._entries.append(void_entry(code, int(mask.sum()), theme, "point"))
+
+
+#: What a band about a mean is, by whether the axis is logarithmic.
+BAND_WORDS: Final = {False: "± one standard deviation", True: "from the lowest to the highest"}
+
+
+def band_of(
+    result: GridResult, item: Shown, *, log: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Lower and upper edge about the mean of several lines, shape (n,); None for a single line.
+
+    One standard deviation. On a logarithmic axis, where the mean less that may not exist, the
+    lowest and the highest of the lines.
+    """
+    lines = Lines.of(result)
+    spread = result.dataset(item.dataset).extra.get(f"{item.metric}_spread")
+    if lines is None or spread is None:
+        return None
+    if not log:
+        return item.values - spread, item.values + spread
+    place = [grid.name for grid in result.datasets].index(item.dataset)
+    each = getattr(lines, item.metric)[place]
+    whole = np.isfinite(item.values)
+    ends = (np.min(each, axis=0), np.max(each, axis=0))
+    return np.where(whole, ends[0], np.nan), np.where(whole, ends[1], np.nan)
 
 
 def _is_accuracy(axes: Axes, options: FigureOptions) -> bool:

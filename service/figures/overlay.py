@@ -16,10 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from service.domain.cells import CellStatus
-from service.domain.lines import Lines
 from service.domain.results import GridResult
 from service.figures.colorbar import metric_name, value_label
-from service.figures.curve import DASHES, HEIGHT, with_room
+from service.figures.curve import BAND_WORDS, DASHES, HEIGHT, band_of, with_room
 from service.figures.frame import axis_label, coordinate_ticks, dress, value_ticks
 from service.figures.legend import Entry
 from service.figures.options import FigureOptions
@@ -143,14 +142,13 @@ class Overlay:
             look = {"color": item.color, "linestyle": item.dash, "linewidth": 1.7}
             self.axes.add_line(Line2D(x, values, zorder=3, label=item.stands_for, **look))
             self._entries.append(Entry(Line2D([], [], **look), item.stands_for))
-            grid = item.result.dataset(item.shown.dataset)
-            spread = grid.extra.get(f"{self.options.metric}_spread")
-            if spread is not None and Lines.of(item.result) is not None:
+            band = band_of(item.result, item.shown, log=scale.log)
+            if band is not None:
                 banded = True
                 self.axes.fill_between(
                     x,
-                    np.clip(values - spread, low, high),
-                    np.clip(values + spread, low, high),
+                    np.clip(band[0], low, high),
+                    np.clip(band[1], low, high),
                     color=item.color,
                     alpha=0.13,
                     linewidth=0,
@@ -159,9 +157,7 @@ class Overlay:
                 )
             self._tell_missing(item)
         if banded:
-            self._notes.append(
-                "Lines are means over directions; bands are one standard deviation about them."
-            )
+            self._notes.append(f"Lines are means over directions; bands: {BAND_WORDS[scale.log]}.")
 
     def _tell_missing(self, item: _Drawn) -> None:
         found = {

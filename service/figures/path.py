@@ -192,7 +192,7 @@ class PathDrawing:
                     markerfacecolor=sign.get_markerfacecolor(),
                     markeredgecolor=sign.get_markeredgecolor(),
                     markeredgewidth=sign.get_markeredgewidth(),
-                    zorder=3.7,
+                    zorder=sign.get_zorder(),
                     label=str(sign.get_label()),
                 )
 
@@ -243,7 +243,7 @@ class PathDrawing:
                 marks.append((end, path.coordinates[rows[-1:]]))
         drops = path.coordinates[path.learning_rate_drops]
         if len(drops):
-            marks.append((_sign("drop", "o", 6, "white", "#e3122d", 0.9), drops))
+            marks.append((_sign("drop", "o", 5, "white", "#e3122d", 0.7), drops))
         return marks
 
 
@@ -354,7 +354,8 @@ def _sign(label: str, marker: str, size: float, edge: str, face: str, width: flo
         markerfacecolor=face,
         markeredgecolor=edge,
         markeredgewidth=width,
-        zorder=3.7,
+        # a drop near the end is seen within the end's ring
+        zorder=4.2 if label == "drop" else 3.7,
         label=label,
     )
 

@@ -290,7 +290,8 @@ class Plane:
         sign = center_sign(self.page)
         sign.set_data([0.0], [0.0])
         self.axes.add_line(sign)
-        meaning = center_meaning(self.shown, None if self.path is None else self.path.end)
+        name = center_name(self.options) if self.path is None else self.path.end
+        meaning = center_meaning(self.shown, name)
         self._entries.insert(0, Entry(center_sign(self.page), meaning))
 
 
@@ -330,9 +331,13 @@ def center_sign(page: Page) -> Line2D:
     )
 
 
-def center_meaning(shown: Shown, name: str | None = None) -> str:
-    """`centre: the trained network, loss 0.0312`, or another name of what lies there."""
-    name = name or "centre: the trained network"
+def center_name(options: FigureOptions) -> str:
+    """What lies at the centre of a plane: `centre: the trained network`, or its own name."""
+    return f"centre: {options.caption.origin or 'the trained network'}"
+
+
+def center_meaning(shown: Shown, name: str) -> str:
+    """`centre: the trained network, loss 0.0312`: what lies there with its value."""
     if not len(shown.anchors):
         return name
     value, status = float(shown.anchors[0]), CellStatus(int(shown.anchor_status[0]))

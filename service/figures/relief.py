@@ -21,7 +21,7 @@ from service.figures.numbers import labels
 from service.figures.options import FigureOptions
 from service.figures.page import MARGIN, Page
 from service.figures.path import PathDrawing, heights_of
-from service.figures.plane import center_meaning, center_sign, constant_note
+from service.figures.plane import center_meaning, center_name, center_sign, constant_note
 from service.figures.scale import Scale
 from service.figures.shown import Shown
 from service.figures.voids import cell_edges
@@ -258,7 +258,14 @@ class Relief:
             label="centre",
         )
         self._entries.insert(
-            0, Entry(sign, center_meaning(self.shown, None if self.path is None else self.path.end))
+            0,
+            Entry(
+                sign,
+                center_meaning(
+                    self.shown,
+                    center_name(self.options) if self.path is None else self.path.end,
+                ),
+            ),
         )
 
 

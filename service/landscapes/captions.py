@@ -44,7 +44,8 @@ def caption_for(
     points = _Points(session, model_id, checkpoints.for_ids(session, wanted))
     return Caption(
         model=points.model,
-        normalisation=directions_in_words(specs, points.names()),
+        # the ends of a line say all of it
+        normalisation=None if ends else directions_in_words(specs, points.names()),
         origin=points.place(origin),
         ends=None if ends is None else (points.name(origin), points.name(str(ends))),
         notes=_notes(provenance),
