@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.lines import Line2D
+from matplotlib.patches import StepPatch
 
 from service.domain.jobs import BufferPolicy, Precision
 from service.domain.lines import gathered
@@ -105,7 +106,8 @@ def test_weights_are_shown_where_they_are_and_add_up() -> None:
     low, high = axes.get_xlim()
     assert low == pytest.approx(-high)
     assert 0.25 < high < 0.6  # ±3σ of the wider end, not the ±3 that was counted
-    steps = [p for p in axes.patches if p.get_label() in ("origin", "target")]
+    outlines = [p for p in axes.patches if isinstance(p, StepPatch)]
+    steps = [p for p in outlines if p.get_label() in ("origin", "target")]
     assert len(steps) == 2
     for step in steps:
         assert 0.998 <= step.get_data().values.sum() <= 1.0
