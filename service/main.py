@@ -18,6 +18,8 @@ from fastapi import APIRouter
 from pydantic import TypeAdapter, ValidationError
 
 from service import telemetry
+from service.aliases.routes import router as aliases_router
+from service.checks.routes import router as checks_router
 from service.datasets.routes import router as datasets_router
 from service.directions.routes import router as directions_router
 from service.domain.ids import ProjectName
@@ -47,6 +49,9 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     directions_router,
     jobs_router,
     landscapes_router,
+    sharing_router,
+    checks_router,
+    aliases_router,
     keys_router,
 )
 
@@ -104,6 +109,7 @@ def create_key(settings: Settings, arguments: argparse.Namespace) -> None:
             projects=arguments.project or None,
             expires_at=None,
             by=None,
+            can_promote=arguments.can_promote,
         )
     log.info("made %s", key.id)
     sys.stdout.write(f"{secret}\n")
@@ -189,6 +195,11 @@ def _parser() -> argparse.ArgumentParser:
                 action="append",
                 type=_project,
                 help="May be given several times; left out: all projects.",
+            )
+            added.add_argument(
+                "--can-promote",
+                action="store_true",
+                help="May move aliases, which others are judged against.",
             )
     return parser
 

@@ -22,6 +22,7 @@ KINDS: Final = {
     "job": "job",
     "unt": "unit",
     "lsc": "landscape",
+    "chk": "check",
     "key": "API key",
     "upl": "upload",
     "req": "request",
@@ -60,11 +61,16 @@ DatasetId = Annotated[str, _pattern("dst")]
 DirectionId = Annotated[str, _pattern("dir")]
 JobId = Annotated[str, _pattern("job")]
 LandscapeId = Annotated[str, _pattern("lsc")]
+CheckId = Annotated[str, _pattern("chk")]
 KeyId = Annotated[str, _pattern("key")]
 UploadId = Annotated[str, _pattern("upl")]
 
 #: Names that people choose and that appear in addresses and figures.
 ProjectName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$", strict=True)
+]
+#: Of an alias within its project; shown as `vision/prod`.
+AliasName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$", strict=True)
 ]
 DisplayName = Annotated[

@@ -71,6 +71,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "job_finished": Kind(409, "The job has already finished"),
     "job_not_retryable": Kind(409, "Only failed or cancelled jobs can be retried"),
     "conflict": Kind(409, "The change conflicts with the present state"),
+    # checks
+    "not_comparable": Kind(422, "These landscapes cannot be compared"),
     # what a job can fail of
     "poison": Kind(500, "The work killed its worker repeatedly"),
     "time_limit": Kind(500, "The unit exceeded its time limit"),

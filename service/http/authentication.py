@@ -60,6 +60,10 @@ class KeyHolder:
         """Whether it may add to this project."""
         return self.may_add and self.can_read(project)
 
+    def can_promote(self, project: str) -> bool:
+        """Whether it may move this project's aliases: a right of its own, beside submitting."""
+        return self.can_submit(project) and (self.is_admin or self.key.can_promote)
+
 
 class Authentication:
     """Middleware: puts the `KeyHolder` into the request's state, or refuses.

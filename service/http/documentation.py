@@ -37,6 +37,10 @@ _TAGS: Final = (
     ("directions", "Where to go from a checkpoint."),
     ("jobs", "Work: submit, follow, cancel, retry."),
     ("landscapes", "Results: immutable, as numbers and as figures."),
+    ("checks", "Gates: landscapes held against rules and baselines."),
+    ("aliases", "Names that a project gives to models, checkpoints and landscapes."),
+    ("shares", "Links to single figures, off until a project turns them on."),
+    ("projects", "What holds in a project."),
     ("keys", "API keys."),
     ("health", "For those who run the service."),
 )

@@ -57,6 +57,22 @@ def none_match(headers: Mapping[str, str], tag: str) -> bool:
     return tag not in listed_tags(field)
 
 
+def still_matches(headers: Mapping[str, str], tag: str | None) -> bool:
+    """Whether `If-Match` lets a thing with this tag be changed (RFC 9110, 13.1.1).
+
+    Args:
+        tag: of what is there now; None when nothing is.
+    """
+    field = headers.get("if-match")
+    if field is None:
+        return True
+    if field.strip() == "*":
+        return tag is not None
+    # compared strongly: a weak tag names nothing to be changed
+    strong = ",".join(part for part in field.split(",") if not part.strip().startswith("W/"))
+    return tag is not None and tag in listed_tags(strong)
+
+
 def listed_tags(field: str) -> frozenset[str]:
     """The opaque tags of a list such as `"a", W/"b"`; what is no tag ends the list."""
     found, position = set(), 0

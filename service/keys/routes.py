@@ -31,6 +31,7 @@ def make(body: NewKey, response: Response, session: Transaction, caller: Adminis
         projects=body.projects,
         expires_at=body.expires_at,
         by=caller.key.id,
+        can_promote=body.can_promote,
     )
     response.headers["Location"] = f"/v1/keys/{key.id}"
     return MadeKey(**shown(key).model_dump(), secret=secret)
@@ -84,6 +85,7 @@ def shown(key: KeyRecord) -> KeyOut:
         name=key.name,
         role=key.role,
         projects=None if key.projects is None else sorted(key.projects),
+        can_promote=key.can_promote or key.role == "admin",
         created_at=key.created_at,
         created_by=key.created_by,
         expires_at=key.expires_at,

@@ -32,6 +32,11 @@ class NewKey(BaseModel):
     expires_at: AwareDatetime | None = Field(
         default=None, description="Left out: not before it is revoked."
     )
+    can_promote: bool = Field(
+        default=False,
+        description="May move aliases, which others are judged against. An administrator's key may "
+        "anyway; do not give it to a pipeline that is judged.",
+    )
 
 
 class KeyOut(BaseModel):
@@ -41,6 +46,7 @@ class KeyOut(BaseModel):
     name: str
     role: Role
     projects: list[str] | None = Field(description="Null: all.")
+    can_promote: bool = Field(description="May move aliases.")
     created_at: datetime
     created_by: str | None
     expires_at: datetime | None

@@ -19,15 +19,17 @@ def make(
     projects: Collection[str] | None,
     expires_at: datetime | None,
     by: str | None,
+    can_promote: bool = False,
 ) -> tuple[KeyRecord, str]:
     """A new key and its secret.
 
     Args:
         by: the administrator's key; None on the machine itself.
+        can_promote: whether it may move aliases.
 
     Raises:
-        Problem: `invalid_request` for an expiry that has passed, or an administrator's key of a
-            few projects, which could make itself one of all.
+        Problem: `invalid_request` for an expiry that has passed, an administrator's key of a
+            few projects, which could make itself one of all, or a reader that may move aliases.
     """
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise Problem("invalid_request", "must lie in the future", pointer="/expires_at")
@@ -37,6 +39,12 @@ def make(
             "an administrator's key is one of all projects; leave projects out",
             pointer="/projects",
         )
+    if role == "reader" and can_promote:
+        raise Problem(
+            "invalid_request",
+            "a reader changes nothing; give the role submitter, or leave can_promote out",
+            pointer="/can_promote",
+        )
     key, secret = keys.create(
         session,
         name=name,
@@ -44,13 +52,19 @@ def make(
         projects=projects,
         expires_at=expires_at,
         created_by=by,
+        can_promote=can_promote,
     )
     audit.record(
         session,
         key_id=by,
         action="key.created",
         entity_id=key.id,
-        data={"name": name, "role": role, "projects": key.projects},
+        data={
+            "name": name,
+            "role": role,
+            "projects": key.projects,
+            **({"can_promote": True} if can_promote else {}),
+        },
     )
     return key, secret
 

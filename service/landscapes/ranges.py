@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from service.domain.derived.measures import ANY, LINE, MAP, PLANE, POINT, SPECTRUM
+from service.domain.derived.measures import NAMES as MEASURES
 from service.domain.problems import FieldError, Problem
-
-MEASURES = tuple(sorted({*ANY, *LINE, *PLANE, *POINT, *SPECTRUM, *MAP}))
-
 
 #: Inclusive bounds; None is no bound.
 Bounds = tuple[float | None, float | None]

@@ -35,11 +35,13 @@ def create(
     projects: Collection[str] | None,
     expires_at: datetime | None,
     created_by: str | None,
+    can_promote: bool = False,
 ) -> tuple[KeyRecord, str]:
     """Makes a key.
 
     Args:
         projects: those it may touch; None for all.
+        can_promote: whether it may move aliases; an administrator's may without this.
 
     Returns:
         The key and its secret, which cannot be had again.
@@ -49,14 +51,15 @@ def create(
     made = one(
         session,
         KeyRecord,
-        "INSERT INTO api_keys (id, name, secret_hash, role, projects, expires_at, created_by)"
-        " VALUES (:id, :name, :secret_hash, :role, CAST(:projects AS text[]), :expires_at,"
-        " :created_by) RETURNING *",
+        "INSERT INTO api_keys (id, name, secret_hash, role, projects, can_promote, expires_at,"
+        " created_by) VALUES (:id, :name, :secret_hash, :role, CAST(:projects AS text[]),"
+        " :can_promote, :expires_at, :created_by) RETURNING *",
         id=identity,
         name=name,
         secret_hash=_hash(secret),
         role=role,
         projects=None if projects is None else sorted(set(projects)),
+        can_promote=can_promote,
         expires_at=expires_at,
         created_by=created_by,
     )

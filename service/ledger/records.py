@@ -40,6 +40,70 @@ class KeyRecord:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    can_promote: bool = False
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """A person's session in a browser, without its secret. It acts with its key's rights."""
+
+    id: str
+    key_id: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class PersonRecord:
+    """Somebody whom an identity provider vouches for; `key_id` is what they may do."""
+
+    id: str
+    issuer: str
+    subject: str
+    name: str
+    email: str | None
+    key_id: str
+    created_at: datetime
+    signed_in_at: datetime
+
+
+@dataclass(frozen=True)
+class TrustRecord:
+    """Whose identity tokens are exchanged for keys of a project, and what they have to say."""
+
+    id: str
+    issuer: str
+    audience: str
+    project: str
+    role: Role
+    claims: Mapping[str, str]
+    created_at: datetime
+    created_by: str | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ShareRecord:
+    """A link to one figure, without its secret."""
+
+    id: str
+    landscape_id: str
+    project: str
+    options: Mapping[str, Any]
+    created_at: datetime
+    created_by: str | None
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ProjectRecord:
+    """A project. `sharing`: whether links to its figures may be made and work."""
+
+    name: str
+    created_at: datetime
+    sharing: bool
 
 
 @dataclass(frozen=True)
@@ -83,6 +147,7 @@ class ModelRecord:
     signature: dict[str, Any] | None
     graph: str | None
     constants: str | None
+    note: str | None
     created_at: datetime
     created_by: str | None
 
@@ -147,7 +212,6 @@ class JobRecord:
     project: str
     kind: str
     state: JobState
-    note: str | None
     spec: dict[str, Any]
     input_digest: str
     force: bool
@@ -215,70 +279,6 @@ class LandscapeRecord:
     spec: dict[str, Any]
     title: str | None
     tags: tuple[str, ...]
-    created_at: datetime
-    created_by: str | None
-
-
-@dataclass(frozen=True)
-class EventRecord:
-    """Something that happened to a job; ids grow."""
-
-    id: int
-    job_id: str
-    type: str
-    data: dict[str, Any]
-    at: datetime
-
-
-@dataclass(frozen=True)
-class OutboxMessage:
-    """Something to be sent. A hint's payload is {"unit": id, "job": id}."""
-
-    id: int
-    topic: str
-    payload: dict[str, Any]
-    attempts: int
-
-
-@dataclass(frozen=True)
-class AuditRecord:
-    id: int
-    at: datetime
-    key_id: str | None
-    action: str
-    entity_id: str
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Idempotency:
-    """An `Idempotency-Key` of a caller, and the digest of the request that it came with."""
-
-    key: str
-    api_key_id: str
-    request_digest: str
-
-
-@dataclass(frozen=True)
-class NewJob:
-    """A job to submit.
-
-    Attributes:
-        spec: as it will be shown, defaults filled in.
-        input_digest: digest of the spec over the inputs' digests: the question itself.
-        origin: the checkpoint at the centre; None for an ingest.
-        directions: direction ids by axis.
-        cells_total: cells if known already.
-        force: compute again even if the same question is being answered.
-    """
-
-    project: str
-    kind: str
-    spec: Mapping[str, Any]
-    input_digest: str
-    model_id: str
-    origin: str | None = None
-    directions: Mapping[str, str] = field(default_factory=dict)
     note: str | None
     created_at: datetime
     created_by: str | None
@@ -330,6 +330,84 @@ class CheckRecord:
     rules: list[dict[str, Any]]
     idempotency_key: str | None
     request_digest: str
+    created_at: datetime
+    created_by: str | None
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """Something that happened to a job; ids grow."""
+
+    id: int
+    job_id: str
+    type: str
+    data: dict[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class OutboxMessage:
+    """Something to be sent. A hint's payload is {"unit": id, "job": id}."""
+
+    id: int
+    topic: str
+    payload: dict[str, Any]
+    attempts: int
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    id: int
+    at: datetime
+    key_id: str | None
+    action: str
+    entity_id: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EditRecord:
+    """A change of what people say of a thing; `key_id` made it."""
+
+    id: int
+    at: datetime
+    key_id: str | None
+    project: str
+    entity_id: str
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """An `Idempotency-Key` of a caller, and the digest of the request that it came with."""
+
+    key: str
+    api_key_id: str
+    request_digest: str
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to submit.
+
+    Attributes:
+        spec: as it will be shown, defaults filled in.
+        input_digest: digest of the spec over the inputs' digests: the question itself.
+        origin: the checkpoint at the centre; None for an ingest.
+        directions: direction ids by axis.
+        cells_total: cells if known already.
+        force: compute again even if the same question is being answered.
+    """
+
+    project: str
+    kind: str
+    spec: Mapping[str, Any]
+    input_digest: str
+    model_id: str
+    origin: str | None = None
+    directions: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     tags: tuple[str, ...] = ()
     cells_total: int | None = None
@@ -365,20 +443,6 @@ class ClaimedInputs:
     """Every row that a unit's work refers to, but the job itself.
 
     Attributes:
-@dataclass(frozen=True)
-class EditRecord:
-    """A change of what people say of a thing; `key_id` made it."""
-
-    id: int
-    at: datetime
-    key_id: str | None
-    project: str
-    entity_id: str
-    field: str
-    before: Any
-    after: Any
-
-
         checkpoints: by id: the origin, a line's target, the far ends of `between` directions.
         datasets: in the spec's order.
         directions: by axis.

@@ -117,6 +117,8 @@ projects = Table(
     metadata,
     Column("name", Text, primary_key=True),
     _at("created_at", now=True),
+    # whether links to single figures may be made and work
+    Column("sharing", Boolean, nullable=False, server_default=text("false")),
 )
 
 api_keys = Table(
@@ -128,13 +130,77 @@ api_keys = Table(
     Column("secret_hash", LargeBinary, nullable=False, unique=True),
     _text("role"),
     Column("projects", ARRAY(Text)),
+    # whether it may move aliases: what others are judged against
+    Column("can_promote", Boolean, nullable=False, server_default=text("false")),
     _at("created_at", now=True),
     _author(),
     _at("expires_at"),
     _at("revoked_at"),
     _at("last_used_at"),
     CheckConstraint("role IN ('reader', 'submitter', 'admin')", name="role"),
+    # for whom an identity token was exchanged; ends with the trust
+    _refers("trust_id", "trusts.id", required=False, use_alter=True),
     CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
+    Index("api_keys_trust_id_idx", "trust_id", postgresql_where=text("trust_id IS NOT NULL")),
+    CheckConstraint("NOT can_promote OR role <> 'reader'", name="promoters_submit"),
+)
+
+people = Table(
+    "people",
+    metadata,
+    _id(),
+    _text("issuer"),
+    _text("subject"),
+    _text("name"),
+    Column("email", Text),
+    # a key without a secret: what the person may do, and what others refer to
+    _refers("key_id", "api_keys.id"),
+    _at("created_at", now=True),
+    _at("signed_in_at", now=True),
+    UniqueConstraint("issuer", "subject"),
+    UniqueConstraint("key_id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _id(),
+    # sha256 of what the cookie holds
+    Column("secret_hash", LargeBinary, nullable=False, unique=True),
+    _refers("key_id", "api_keys.id"),
+    _at("created_at", now=True),
+    _at("last_seen_at", now=True),
+    Column("idle_until", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
+    CheckConstraint("idle_until <= expires_at", name="idle"),
+    Index("sessions_key_id_idx", "key_id"),
+    Index("sessions_idle_until_idx", "idle_until"),
+)
+
+trusts = Table(
+    "trusts",
+    metadata,
+    _id(),
+    _text("issuer"),
+    _text("audience"),
+    _project(),
+    _text("role"),
+    _json("claims", required=True),
+    _at("created_at", now=True),
+    _author(),
+    _at("revoked_at"),
+    CheckConstraint("role IN ('reader', 'submitter')", name="role"),
+    Index("trusts_issuer_live_idx", "issuer", postgresql_where=text("revoked_at IS NULL")),
+)
+
+spent_tokens = Table(
+    "spent_tokens",
+    metadata,
+    Column("issuer", Text, primary_key=True),
+    Column("jti", Text, primary_key=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Index("spent_tokens_expires_at_idx", "expires_at"),
 )
 
 objects = Table(
@@ -208,6 +274,7 @@ models = Table(
         name="ready_program_has_graph",
     ),
     CheckConstraint("constants IS NULL OR graph IS NOT NULL", name="constants_need_graph"),
+    Column("note", Text),
     Index("models_project_id_idx", "project", "id"),
     Index("models_program_loss_idx", "program", "loss", postgresql_where=text("state = 'ready'")),
     Index("models_tags_idx", "tags", postgresql_using="gin"),
@@ -274,7 +341,6 @@ directions = Table(
     Index("directions_project_id_idx", "project", "id"),
 )
 
-    Column("note", Text),
 jobs = Table(
     "jobs",
     metadata,
@@ -473,19 +539,6 @@ landscapes = Table(
     Index("landscapes_model_id_idx", "model_id", "id"),
     Index("landscapes_tags_idx", "tags", postgresql_using="gin"),
     Index("landscapes_datasets_idx", text("(spec -> 'datasets')"), postgresql_using="gin"),
-)
-
-audit = Table(
-    "audit",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    _at("at", now=True),
-    _refers("key_id", "api_keys.id", required=False),
-    _text("action"),
-    _text("entity_id"),
-    _json("data", empty=True),
-    Index("audit_entity_id_idx", "entity_id", "id"),
-)
     Column("note", Text),
     # title, model, tags and note, written by a trigger
     Column("search", Text, nullable=False, server_default=""),
@@ -607,3 +660,16 @@ shares = Table(
     _at("revoked_at"),
     CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
     Index("shares_project_id_idx", "project", "id"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _at("at", now=True),
+    _refers("key_id", "api_keys.id", required=False),
+    _text("action"),
+    _text("entity_id"),
+    _json("data", empty=True),
+    Index("audit_entity_id_idx", "entity_id", "id"),
+)

@@ -29,11 +29,16 @@ from tests.features.reference import packed
 
 
 class ByHand:
-    """Claims units of one job and reports what a worker would."""
+    """Claims units of one job and reports what a worker would.
 
-    def __init__(self, services: Services, job: str) -> None:
+    Args:
+        steepness: of the bowl that is found.
+    """
+
+    def __init__(self, services: Services, job: str, steepness: float = 1.0) -> None:
         self.services = services
         self.job = job
+        self.steepness = steepness
 
     def claim(self) -> ClaimedUnit:
         """The job's next unit. A model's ingest is done on the way; other jobs' units that come
@@ -103,7 +108,9 @@ class ByHand:
         plan = JobPlan.model_validate(claimed.inputs.plan or claimed.job.plan)
         index = plan.order()[claimed.unit.start : claimed.unit.stop]
         at = plan.coordinates()[index]
-        parts = tuple(_bowl(at, shift) for shift in range(len(claimed.inputs.datasets)))
+        parts = tuple(
+            _bowl(at, shift, self.steepness) for shift in range(len(claimed.inputs.datasets))
+        )
         made = Tile(index=index, datasets=parts)
         digest = self.store(made.to_npz())
         with self.services.database.transaction() as session:
@@ -161,8 +168,8 @@ class ByHand:
         return digest
 
 
-def _bowl(at: Any, shift: int) -> DatasetTile:
-    loss = 0.1 + shift + (at**2).sum(axis=1)
+def _bowl(at: Any, shift: int, steepness: float) -> DatasetTile:
+    loss = 0.1 + shift + steepness * (at**2).sum(axis=1)
     status = np.full(len(loss), CellStatus.OK, dtype=np.int8)
     corner = (at[:, 0] == 1.0) & (at[:, 1] == 1.0)
     loss[corner], status[corner] = np.nan, CellStatus.NAN

@@ -46,6 +46,10 @@ def ids(api: Caller, admin: Caller, services: Services, pushed: Pushed) -> dict[
     ByHand(services, done).whole()
     finished = api.get(f"/v1/jobs/{done}").json()
     digest = api.put(read(MLP, "program.pt2"))
+    alias = admin.http.put("/v1/aliases/http/prod", json={"target": finished["landscape"]})
+    assert alias.status_code in (200, 201), alias.text
+    rules = ["barrier <= baseline"]
+    check = {"landscape": finished["landscape"], "baseline": "http/prod", "rules": rules}
     return {
         "digest": digest,
         "model_id": pushed.model,
@@ -54,6 +58,9 @@ def ids(api: Caller, admin: Caller, services: Services, pushed: Pushed) -> dict[
         "direction_id": finished["directions"]["x"],
         "job_id": done,
         "landscape_id": finished["landscape"],
+        "project": "http",
+        "name": "prod",
+        "check_id": api.create("/v1/checks", check)["id"],
         "extension": "png",
         "key_id": admin.get("/v1/keys/me").json()["id"],
         "upload_id": api.create("/v1/uploads", {"digest": digest, "size": 10})["id"],
@@ -76,6 +83,8 @@ def bodies(pushed: Pushed, ids: dict[str, str]) -> dict[str, Any]:
         "/v1/datasets": {"project": "http", "name": "d", "object": ids["digest"]},
         "/v1/directions": {"checkpoint": pushed.final, "kind": "random", "seed": 1},
         "/v1/jobs": line,
+        "/v1/aliases/{project}/{name}": {"target": ids["landscape_id"]},
+        "/v1/checks": {"landscape": ids["landscape_id"], "rules": ["barrier <= 1"]},
         "/v1/keys": {"name": "k", "role": "reader"},
         "/v1/uploads": {"digest": ids["digest"], "size": 10},
     }

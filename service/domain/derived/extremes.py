@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from service.domain.cells import CellStatus
@@ -58,6 +60,21 @@ def target_loss(result: GridResult, dataset: DatasetGrid) -> Measure:
     return _anchor(dataset, 1, "Loss at α = 1, the target checkpoint.")
 
 
+def center_accuracy(result: GridResult, dataset: DatasetGrid) -> Measure:
+    """The accuracy of the trained network itself."""
+    return _accuracy(dataset, 0, "Accuracy at α = β = 0, the trained network itself.")
+
+
+def origin_accuracy(result: GridResult, dataset: DatasetGrid) -> Measure:
+    """The accuracy at α = 0."""
+    return _accuracy(dataset, 0, "Accuracy at α = 0, the origin checkpoint.")
+
+
+def target_accuracy(result: GridResult, dataset: DatasetGrid) -> Measure:
+    """The accuracy at α = 1."""
+    return _accuracy(dataset, 1, "Accuracy at α = 1, the target checkpoint.")
+
+
 def _extreme(result: GridResult, dataset: DatasetGrid, *, lowest: bool, definition: str) -> Measure:
     ok = dataset.status == CellStatus.OK
     if not ok.any():
@@ -85,3 +102,16 @@ def _anchor(dataset: DatasetGrid, index: int, definition: str) -> Measure:
         definition,
         stderr=float(dataset.anchors.stderr[index]),
     )
+
+
+def _accuracy(dataset: DatasetGrid, index: int, definition: str) -> Measure:
+    status = CellStatus(int(dataset.anchors.status[index]))
+    values = dataset.anchors.accuracy
+    if status is not CellStatus.OK or values is None:
+        return undefined(definition, f"the loss there is {status.word}")
+    share, samples = float(values[index]), dataset.samples
+    # of a binomial share, with two answers of either kind added (Agresti and Coull 1998), so that
+    # no error is zero; an upper bound where a sample counts for several answers
+    middle = (share * samples + 2) / (samples + 4)
+    error = math.sqrt(middle * (1 - middle) / (samples + 4))
+    return Measure(share, definition, stderr=error)

@@ -48,6 +48,17 @@ MAP: Final[Mapping[str, _Rule]] = {
     "negative_share": spectrum.negative_share,
     "strongly_negative_share": spectrum.strongly_negative_share,
 }
+#: Of any data set whose loss has an accuracy.
+ACCURACY: Final[Mapping[str, _Rule]] = {
+    "center_accuracy": extremes.center_accuracy,
+    "origin_accuracy": extremes.origin_accuracy,
+    "target_accuracy": extremes.target_accuracy,
+}
+
+#: Every measure that some result has.
+NAMES: Final[tuple[str, ...]] = tuple(
+    sorted({*ANY, *PLANE, *LINE, *POINT, *SPECTRUM, *MAP, *ACCURACY})
+)
 
 
 def measure(result: GridResult) -> dict[str, Any]:
@@ -63,6 +74,9 @@ def measure(result: GridResult) -> dict[str, Any]:
 
 def _of_dataset(result: GridResult, dataset: DatasetGrid) -> dict[str, Any]:
     rules = _rules(result)
+    if dataset.anchors.accuracy is not None:
+        ends = ("origin", "target") if "origin_loss" in rules else ("center",)
+        rules |= {name: ACCURACY[name] for name in (f"{end}_accuracy" for end in ends)}
     if dataset is result.datasets[0]:
         rules |= SPECTRUM if is_point(result) else MAP if has_map(result) else {}
     body: dict[str, Any] = {name: rule(result, dataset).to_json() for name, rule in rules.items()}

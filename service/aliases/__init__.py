@@ -1,0 +1,1 @@
+"""Aliases: shown, moved by keys with that right, and their history."""

@@ -1,0 +1,1 @@
+"""Checks: landscapes held against rules, on record."""
