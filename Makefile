@@ -47,7 +47,7 @@ lint: $(STAMP) ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --strict openapi/client/lossatlas
+	$(BIN)/mypy --strict openapi/client/lossatlas tests/client/typed_use.py
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## Rewrite the code as ruff likes it

@@ -11,6 +11,7 @@ landscape = client.surface(checkpoint, [data], num=51).wait()
 landscape.save_figure("surface.png")
 """
 
+from lossatlas.aio import AsyncClient, AsyncJob, AsyncLandscape
 from lossatlas.client import Client
 from lossatlas.curvature import Curvature
 from lossatlas.errors import (
@@ -41,10 +42,16 @@ from lossatlas.exporting import export_model, save_dataset, save_weights
 from lossatlas.grids import DatasetValues, Grid
 from lossatlas.jobs import Job
 from lossatlas.landscapes import Landscape
+from lossatlas.listing import Listing
+from lossatlas.sampling import Adaptive
 from lossatlas.trajectories import Trajectory, TrajectoryRun
 from lossatlas.values import Checkpoint, Dataset, Direction, Model, Progress
 
 __all__ = [
+    "Adaptive",
+    "AsyncClient",
+    "AsyncJob",
+    "AsyncLandscape",
     "AuthenticationError",
     "Checkpoint",
     "Client",
@@ -66,6 +73,7 @@ __all__ = [
     "JobCancelled",
     "JobFailed",
     "Landscape",
+    "Listing",
     "LossatlasError",
     "Model",
     "NotFoundError",

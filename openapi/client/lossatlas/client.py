@@ -18,6 +18,7 @@ from lossatlas.jobs import Job
 from lossatlas.landscapes import Landscape
 from lossatlas.listing import Listing, Pages
 from lossatlas.pushing import Pushing
+from lossatlas.sampling import SamplingLike, sampling_spec
 from lossatlas.steps import Call, Steps, call, fetch
 from lossatlas.trajectories import run_spec
 from lossatlas.transport import Transport
@@ -205,6 +206,7 @@ class Client:
         x: DirectionLike | None = None,
         y: DirectionLike | None = None,
         orthogonalise: bool = False,
+        sampling: SamplingLike = "exact",
         precision: Precision | str = "float32",
         buffers: Buffers | str = "frozen",
         recalibration_samples: int | None = None,
@@ -222,6 +224,8 @@ class Client:
             normalize, ignore: how random directions are scaled, and which one-dimensional tensors
                 they leave alone.
             x, y: directions of your own instead: a `Direction`, its id, or a spec.
+            sampling: `exact` evaluates every cell; `adaptive`, or an `Adaptive` with a tolerance,
+                evaluates few and interpolates the others, each with a stated error.
             recalibration_samples: with the buffers `recalibrate`, how many samples of the first
                 data set running statistics are recomputed from (1024 when left out).
             force: compute again even if the same question has an answer.
@@ -240,6 +244,7 @@ class Client:
                 "y": random if y is None else direction_spec(y),
             },
             "orthogonalise": orthogonalise,
+            "sampling": sampling_spec(sampling),
             "grid": {"x": _axis(x_range or range, nx), "y": _axis(y_range or range, ny)},
         }
         return self.submit(
@@ -535,7 +540,7 @@ class Client:
         """A data set by its id."""
         return self._run(_found(Dataset, f"/v1/datasets/{dataset}"))
 
-    def models(self, **filters: Any) -> Listing[Model]:
+    def models(self, /, **filters: Any) -> Listing[Model]:
         """Models, newest first; filters `project name tag state`."""
         return self._listed("/v1/models", filters, Model.model_validate)
 
@@ -544,15 +549,15 @@ class Client:
         path = f"/v1/models/{_id(model)}/checkpoints"
         return self._listed(path, {}, Checkpoint.model_validate)
 
-    def datasets(self, **filters: Any) -> Listing[Dataset]:
+    def datasets(self, /, **filters: Any) -> Listing[Dataset]:
         """Data sets, newest first; filters `project name`."""
         return self._listed("/v1/datasets", filters, Dataset.model_validate)
 
-    def jobs(self, **filters: Any) -> Listing[Job]:
+    def jobs(self, /, **filters: Any) -> Listing[Job]:
         """Jobs, newest first; filters `project model kind state`."""
         return self._listed("/v1/jobs", filters, self._job)
 
-    def landscapes(self, **filters: Any) -> Listing[Landscape]:
+    def landscapes(self, /, **filters: Any) -> Listing[Landscape]:
         """Landscapes, newest first; filters `project model kind tag dataset text sort`."""
         return self._listed("/v1/landscapes", filters, self._landscape)
 

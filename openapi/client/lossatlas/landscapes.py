@@ -60,6 +60,7 @@ class Landscape(LandscapeBase):
         theme: Theme | None = None,
         width: int | None = None,
         trajectory: bool | None = None,
+        samples: bool | None = None,
         beside: Sequence[Landscape | str] = (),
         labels: Sequence[str] = (),
     ) -> bytes:
@@ -76,6 +77,7 @@ class Landscape(LandscapeBase):
             vmin, vmax: ends of the scale.
             width: in pixels.
             trajectory: False leaves the path of training out.
+            samples: True marks the evaluated cells of an adaptive surface.
             beside: further lines, or their ids, on the same axes.
             labels: with `beside`, what the legend calls each line, this one's first; left out,
                 that in which they differ.
@@ -94,12 +96,15 @@ class Landscape(LandscapeBase):
             "theme": theme,
             "width": width,
             "trajectory": trajectory,
+            "samples": samples,
             "beside": beside,
             "labels": labels,
         }
         return self._run(drawing(self.id, format, options))
 
-    def save_figure(self, path: str | Path, view: View | str | None = None, **options: Any) -> Path:
+    def save_figure(
+        self, /, path: str | Path, view: View | str | None = None, **options: Any
+    ) -> Path:
         """Writes a figure, PNG or SVG by the path's suffix; options as for `figure`.
 
         Raises:
