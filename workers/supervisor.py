@@ -154,7 +154,9 @@ class Supervisor:
         """Lets a child go as soon as its job needs it no more, and warms the next in time."""
         runner = self._tools.runner
         if assignment.kind is UnitKind.FINALISE:
-            runner.retire()
+            # adaptive sampling may want more of the same child
+            if assignment.plan.sampling is None:
+                runner.retire()
             runner.warm()
         elif assignment.kind is UnitKind.TILE:
             plan = assignment.plan

@@ -7,9 +7,17 @@ their ids, names the result.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    model_validator,
+)
 
 from service.domain.directions import (
     DirectionChoice,
@@ -63,6 +71,45 @@ class ExactSampling(BaseModel):
     mode: Literal["exact"] = "exact"
 
 
+class AdaptiveSampling(BaseModel):
+    """Few cells are evaluated exactly and the others interpolated, each with a stated error.
+
+    Says of a result: at least 95 % of the cells lie within `tolerance` of the exact loss, for every
+    data set, and at least 95 % within the error that they state. Both come from the audit, cells
+    drawn at random and predicted from the others.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["adaptive"]
+    tolerance: FiniteFloat = Field(
+        default=0.03, ge=1e-4, le=1, description="Relative, on the loss of every data set."
+    )
+    audit: FiniteFloat = Field(
+        default=0.05,
+        ge=0.01,
+        le=0.5,
+        description="Share of the cells that are drawn to check the others; 40 to 400 of them.",
+    )
+
+
+def _exact_unless_told(value: Any) -> Any:
+    # `mode` had one value once and could be left out
+    if isinstance(value, dict) and "mode" not in value:
+        return {**value, "mode": "exact"}
+    return value
+
+
+Sampling = Annotated[
+    ExactSampling | AdaptiveSampling,
+    Field(discriminator="mode"),
+    BeforeValidator(_exact_unless_told),
+]
+#: Beyond this, interpolation itself would take longer than many an evaluation.
+MOST_ADAPTIVE_CELLS: Final = 250_000
+_FEWEST_ADAPTIVE: Final = 5
+
+
 class _Job(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -113,7 +160,21 @@ class SurfaceJob(_Job):
         default=False, description="Make y orthogonal to x (Gram–Schmidt) after normalisation."
     )
     grid: Grid
-    sampling: ExactSampling = ExactSampling()
+    sampling: Sampling = ExactSampling()
+
+    @model_validator(mode="after")
+    def _interpolable(self) -> Self:
+        if self.sampling.mode == "exact":
+            return self
+        if min(self.grid.shape) < _FEWEST_ADAPTIVE:
+            raise ValueError(
+                f"sampling: adaptive needs {_FEWEST_ADAPTIVE} points along each axis at least"
+            )
+        if self.grid.cells > MOST_ADAPTIVE_CELLS:
+            raise ValueError(
+                f"sampling: adaptive takes {MOST_ADAPTIVE_CELLS} cells at most; lower `num`"
+            )
+        return self
 
 
 class LineJob(_Job):

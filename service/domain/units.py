@@ -109,6 +109,40 @@ class RecalibrationPlan(BaseModel):
     passes: int
 
 
+class SamplingRound(BaseModel):
+    """Cells of one round of adaptive sampling.
+
+    Attributes:
+        object: npz with `cells`, flat indices in the order of work, and `audit`, the indices of all
+            cells that are held out from this round on.
+        cells: how many this round evaluates.
+        tile_cells: of its tiles.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    object: Digest
+    cells: int
+    tile_cells: int
+
+
+class SamplingPlan(BaseModel):
+    """Adaptive sampling: `prepare` plans the first round, each `finalise` another one or the end.
+
+    Attributes:
+        tolerance: relative, on the loss.
+        audit: share of the grid that is drawn at random.
+        seed: of the draws.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    tolerance: float
+    audit: float
+    seed: int
+    rounds: tuple[SamplingRound, ...]
+
+
 class JobPlan(BaseModel):
     """What `prepare` decided once for all tiles, so that bits do not depend on who computes.
 
@@ -116,7 +150,8 @@ class JobPlan(BaseModel):
     directions from 0, and (α, k) lies at α along the kth (see `service.domain.lines`). `anchors`
     are points that every result must know (the centre of a plane, both ends of a line); those that
     the grid misses are evaluated besides it, with flat indices from `cells` on. Tiles are slices
-    of `order()`; the only tile of a single point's curvature is all its `steps`.
+    of `order()`; the only tile of a single point's curvature is all its `steps`. With `sampling`
+    only the cells of its rounds are evaluated.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -139,6 +174,7 @@ class JobPlan(BaseModel):
     curvature: CurvaturePlan | None = None
     recalibration: RecalibrationPlan | None = None
     lines: bool = False
+    sampling: SamplingPlan | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -168,9 +204,12 @@ class JobPlan(BaseModel):
 
     @property
     def steps(self) -> int:
-        """What the work is counted in: points, or the products that a single point's curvature
-        takes at most.
+        """What the work is counted in: points, those of the rounds so far where sampling is
+        adaptive, or the products that a single point's curvature takes at most.
         """
+        if self.sampling is not None:
+            beside = self.evaluations - self.cells
+            return beside + sum(planned.cells for planned in self.sampling.rounds)
         steps = None if self.curvature is None else self.curvature.steps
         return self.evaluations if steps is None else steps
 
@@ -188,10 +227,15 @@ class JobPlan(BaseModel):
             ]
         )
 
-    def order(self) -> NDArray[np.int64]:
-        """Flat indices in the order of work: what lies beside the grid, then it, coarse to fine."""
+    def order(self, sampled: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Flat indices in the order of work: what lies beside the grid, then it, coarse to fine.
+
+        Args:
+            sampled: instead of the whole grid, the cells that adaptive sampling chose, round by
+                round.
+        """
         beside = np.arange(self.cells, self.evaluations, dtype=np.int64)
-        return np.concatenate([beside, coarse_to_fine(self.shape)])
+        return np.concatenate([beside, coarse_to_fine(self.shape) if sampled is None else sampled])
 
     def anchor_indices(self) -> tuple[int, ...]:
         """The flat index of each anchor, on the grid or beside it."""

@@ -57,4 +57,5 @@ _SYMBOLS: Final = {
     "lambda_max_residual": "residual of λₘₐₓ",
     "lambda_min_residual": "residual of λₘᵢₙ",
     "products": "Hessian-vector products",
+    "evaluated": "evaluated cells",
 }

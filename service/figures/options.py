@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from service.domain.curvature import array, is_point
 from service.domain.results import GridResult
+from service.domain.sampling import ESTIMATED_ERROR, EVALUATED
 from service.domain.weights import WeightHistograms
 
 
@@ -26,6 +27,8 @@ class View(StrEnum):
     LAYERS = "layers"
 
 
+#: Values of cells that are flags or belong to single cells: areas, not lines.
+CELL_METRICS: Final = frozenset({EVALUATED, ESTIMATED_ERROR})
 #: A convexity map's values that show what its cells are like.
 CURVATURE_METRICS: Final = frozenset({"ratio", "lambda_max", "lambda_min"})
 
@@ -67,6 +70,7 @@ class FigureOptions:
         x_label, y_label: names of a plane's axes, in place of α and β, or of a trajectory's
             components.
         trajectory: draw the path of training where the grid has one.
+        samples: mark the cells that were evaluated where others were interpolated.
     """
 
     view: View | None = None
@@ -82,6 +86,7 @@ class FigureOptions:
     x_label: str | None = None
     y_label: str | None = None
     trajectory: bool = True
+    samples: bool = False
     caption: Caption = field(default_factory=Caption)
 
     def __post_init__(self) -> None:
@@ -100,7 +105,8 @@ class FigureOptions:
         """
         possible = views_of(result)
         view = possible[0] if self.view is None else self.view
-        if self.view is None and result.y is not None and self.metric in CURVATURE_METRICS:
+        by_cell = self.metric in CURVATURE_METRICS | CELL_METRICS
+        if self.view is None and result.y is not None and by_cell:
             view = View.HEATMAP
         if view not in possible:
             raise ValueError(f"view {view.value!r} does not fit {shape_of(result)}")

@@ -70,6 +70,8 @@ class Plane:
         if path is not None:
             path.draw(self.axes)
             self._entries = [*path.entries, *self._entries]
+        if options.samples:
+            self._mark_evaluated()
         self._mark_center()
         self._limit()
         if not self._true_to_scale:
@@ -284,6 +286,16 @@ class Plane:
     def _center_shown(self) -> bool:
         return bool(self.x[0] <= 0 <= self.x[-1] and self.y[0] <= 0 <= self.y[-1])
 
+    def _mark_evaluated(self) -> None:
+        """A dot on each cell whose value was computed and not interpolated."""
+        if self.shown.interpolated is None:
+            return
+        rows, columns = np.nonzero(~self.shown.interpolated)
+        dots = evaluated_sign(self.page)
+        dots.set_data(self.x[columns], self.y[rows])
+        self.axes.add_line(dots)
+        self._entries.append(Entry(evaluated_sign(self.page), "evaluated cell"))
+
     def _mark_center(self) -> None:
         if not self._center_shown():
             return
@@ -328,6 +340,22 @@ def center_sign(page: Page) -> Line2D:
         markeredgewidth=1.2,
         zorder=4,
         label="centre",
+    )
+
+
+def evaluated_sign(page: Page) -> Line2D:
+    """A small dot that reads on light and dark colours."""
+    return Line2D(
+        [],
+        [],
+        linestyle="none",
+        marker="o",
+        markersize=2.2,
+        markerfacecolor=page.theme.ink,
+        markeredgecolor=page.theme.paper,
+        markeredgewidth=0.4,
+        zorder=3.5,
+        label="evaluated cells",
     )
 
 

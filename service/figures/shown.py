@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
 from service.domain.results import DatasetGrid, DatasetTile, GridResult
+from service.domain.sampling import is_interpolated
 
 #: Statuses of cells without a value, in the words of a legend.
 WORDS: Final = {
@@ -32,6 +33,7 @@ class Shown:
         values: the grid's shape, NaN wherever the status is not ok.
         status: the grid's shape.
         anchors: values at the result's anchors, NaN likewise, shape (k,).
+        interpolated: cells that were not evaluated; None for exact results.
     """
 
     dataset: str
@@ -41,6 +43,7 @@ class Shown:
     status: NDArray[np.int8]
     anchors: NDArray[np.float64]
     anchor_status: NDArray[np.int8]
+    interpolated: NDArray[np.bool_] | None = None
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -64,6 +67,7 @@ def shown(grid: DatasetGrid, metric: str) -> Shown:
         status=grid.status,
         anchors=_of_ok(_metric(grid.anchors, metric), grid.anchors.status),
         anchor_status=grid.anchors.status,
+        interpolated=is_interpolated(grid),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from service.domain.cells import CellStatus
 from service.domain.curvature import is_point
 from service.domain.results import DatasetGrid, GridResult
+from service.domain.sampling import Sampling
 from service.figures.colorbar import metric_name
 from service.figures.numbers import number
 from service.figures.options import CURVATURE_METRICS, FigureOptions, View
@@ -79,6 +80,9 @@ def caption(
     else:
         items.append(f"range: {_range(result, x_name, y_name)}")
     items.append(f"data: {', '.join(_data(d) for d in datasets)}")
+    sampling = Sampling.of(result)
+    if sampling is not None:
+        items.append(sampling.sentence(result, datasets[0]))
     pending = int(np.sum(result.status == CellStatus.PENDING))
     if pending:
         total = result.status.size

@@ -30,6 +30,7 @@ _MODEL_RULES = {
     "trace/samples:": "/trace/samples",
     "trace:": "/trace",
     "repeats:": "/repeats",
+    "sampling:": "/sampling",
 }
 
 
@@ -109,7 +110,8 @@ def _locate(error: ErrorDetails, body: Any) -> FieldError | None:
                 return None
             continue
         if isinstance(node, Mapping):
-            if not skipped and step == node.get("kind") and not (last and step in node):
+            tags = (node.get("kind"), node.get("mode"))
+            if not skipped and step in tags and not (last and step in node):
                 skipped = True  # the tag of a discriminated union, not a field
                 continue
             if step in node or (last and error["type"] == "missing"):
@@ -126,7 +128,7 @@ def _worded(error: ErrorDetails, parts: list[str | int]) -> FieldError:
     context: Mapping[str, Any] = error.get("ctx") or {}
     if kind == "union_tag_invalid":
         return FieldError(
-            pointer_of([*parts, "kind"]),
+            pointer_of([*parts, str(context.get("discriminator", "'kind'")).strip("'")]),
             f"{context.get('tag')!r} is not known here; use one of {context.get('expected_tags')}",
         )
     if kind == "union_tag_not_found":

@@ -75,6 +75,10 @@ class FigureQuery(BaseModel):
     trajectory: bool = Field(
         default=True, description="Draw the path of training, where the result has one."
     )
+    samples: bool = Field(
+        default=False,
+        description="Mark the evaluated cells of an adaptive surface seen from above.",
+    )
     beside: tuple[LandscapeId, ...] = Field(
         default=(),
         max_length=MOST_OVERLAID - 1,
@@ -196,6 +200,7 @@ def _options(query: FigureQuery, caption: Caption, metric: str) -> FigureOptions
         width=query.width,
         dataset=query.dataset,
         trajectory=query.trajectory,
+        samples=query.samples,
         caption=caption,
     )
 

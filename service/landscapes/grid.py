@@ -16,7 +16,7 @@ def grid_json(
     result: GridResult, *, provenance: Mapping[str, Any], derived: Mapping[str, Any]
 ) -> dict[str, Any]:
     """`x y datasets status anchors` of the result; `center directions derived provenance` beside,
-    and `trajectory`, `curvature`, `line` and `weights` where there are such.
+    and `trajectory`, `curvature`, `line`, `weights` and `sampling` where there are such.
 
     `center` is the trained network itself: the plane's centre, or the line's first end.
     """
@@ -43,6 +43,8 @@ def grid_json(
         body["line"] = lines.to_json(result)
     if weights is not None:
         body["weights"] = weights.to_json()
+    if "sampling" in provenance:
+        body["sampling"] = provenance["sampling"]
     body["derived"] = dict(derived)
     body["provenance"] = dict(provenance)
     return body

@@ -5,13 +5,13 @@ A report that raises StaleAttempt has changed nothing: somebody else owns the un
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from service.domain.grids import cut_tiles
-from service.domain.units import JobPlan, UnitKind
+from service.domain.units import JobPlan, SamplingRound, UnitKind
 from service.ledger import endings, events, failures, landscapes, models, objects, outbox
 from service.ledger.fencing import hold
 from service.ledger.identity import new_id
@@ -80,6 +80,8 @@ def report_prepared(
     job, unit = hold(session, unit_id, attempt, UnitKind.PREPARE)
     for digest in sorted({planned.object for planned in plan.directions}):
         _publish(session, job, digest, job.id, "direction", sizes)
+    for planned in plan.sampling.rounds if plan.sampling is not None else ():
+        _publish(session, job, planned.object, job.id, "sampling", sizes)
     _done(session, job, unit)
     run(
         session,
@@ -89,6 +91,81 @@ def report_prepared(
         plan=json(plan.model_dump(mode="json")),
         cells=plan.steps,
     )
+    tiles = _lay_out(session, job, [*cut_tiles(plan.steps, plan.tile_cells)], seq=0, finalise=0)
+    events.add(session, job.id, events.PLANNED, tiles=len(tiles), cells=plan.steps)
+    outbox.hint(session, job.id, tiles)
+
+
+def report_refined(
+    session: Session,
+    unit_id: str,
+    attempt: int,
+    *,
+    planned: SamplingRound,
+    size: int | None = None,
+) -> None:
+    """Adaptive sampling wants more cells: their round joins the plan, its tiles are ready, and a
+    new finalise unit waits for them. The one that decided so is done.
+
+    Args:
+        planned: the round; its object is stored.
+        size: of that object, in bytes, where known.
+
+    Raises:
+        StaleAttempt: as every report.
+        ValueError: the job's sampling is not adaptive.
+    """
+    job, unit = hold(session, unit_id, attempt, UnitKind.FINALISE)
+    plan = JobPlan.model_validate(job.plan)
+    if plan.sampling is None:
+        raise ValueError(f"{job.id} has no adaptive sampling to refine")
+    sizes = None if size is None else {planned.object: size}
+    _publish(session, job, planned.object, job.id, "sampling", sizes)
+    _done(session, job, unit)
+    known = plan.steps
+    rounds = (*plan.sampling.rounds, planned)
+    refined = plan.model_copy(
+        update={"sampling": plan.sampling.model_copy(update={"rounds": rounds})}
+    )
+    run(
+        session,
+        "UPDATE jobs SET plan = :plan, cells_total = :cells, phase = 'tile' WHERE id = :id",
+        id=job.id,
+        plan=json(refined.model_dump(mode="json")),
+        cells=refined.steps,
+    )
+    last = rows(
+        session,
+        "SELECT max(seq) AS seq FROM units WHERE job_id = :id AND kind = 'tile'",
+        id=job.id,
+    )[0]["seq"]
+    slices = [(known + a, known + b) for a, b in cut_tiles(planned.cells, planned.tile_cells)]
+    tiles = _lay_out(session, job, slices, seq=last + 1, finalise=unit.seq + 1)
+    events.add(
+        session,
+        job.id,
+        events.REFINED,
+        round=len(rounds) - 1,
+        tiles=len(tiles),
+        cells=planned.cells,
+    )
+    outbox.hint(session, job.id, tiles)
+
+
+def _lay_out(
+    session: Session,
+    job: JobRecord,
+    slices: Sequence[tuple[int, int]],
+    *,
+    seq: int,
+    finalise: int,
+) -> list[str]:
+    """Tiles of these slices, ready, and the finalise unit that waits for them; the tiles' ids.
+
+    Args:
+        seq: of the first tile.
+        finalise: seq of the finalise unit.
+    """
     now = rows(session, "SELECT now() AS now")[0]["now"]
     common = {"job_id": job.id, "project": job.project}
     tiles = [
@@ -96,13 +173,13 @@ def report_prepared(
             **common,
             "id": new_id("unt"),
             "kind": UnitKind.TILE.value,
-            "seq": seq,
+            "seq": seq + k,
             "state": "ready",
             "start": start,
             "stop": stop,
             "ready_at": now,
         }
-        for seq, (start, stop) in enumerate(cut_tiles(plan.steps, plan.tile_cells))
+        for k, (start, stop) in enumerate(slices)
     ]
     for first in range(0, len(tiles), _ROWS):
         session.execute(units_table.insert(), tiles[first : first + _ROWS])
@@ -113,13 +190,12 @@ def report_prepared(
                 **common,
                 "id": new_id("unt"),
                 "kind": UnitKind.FINALISE.value,
-                "seq": 0,
+                "seq": finalise,
                 "state": "blocked",
             }
         ],
     )
-    events.add(session, job.id, events.PLANNED, tiles=len(tiles), cells=plan.steps)
-    outbox.hint(session, job.id, [str(tile["id"]) for tile in tiles])
+    return [str(tile["id"]) for tile in tiles]
 
 
 def report_tile(

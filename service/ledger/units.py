@@ -17,6 +17,7 @@ from service.ledger.reports import (
     report_finalised,
     report_ingested,
     report_prepared,
+    report_refined,
     report_refused,
     report_tile,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "report_finalised",
     "report_ingested",
     "report_prepared",
+    "report_refined",
     "report_refused",
     "report_tile",
     "tiles",

@@ -12,11 +12,13 @@ from typing import Any
 from service.domain.derived import measure
 from service.domain.lines import gathered
 from service.domain.results import GridResult, Tile, assemble, encode_npz
+from service.domain.sampling import Sampling
 from service.domain.units import JobPlan
 from service.ledger import units
 from service.ledger.records import NewLandscape, UnitRecord
 from workers.cache import Held
 from workers.steps.path import attachments_of, path_provenance
+from workers.steps.sampling import after_round
 from workers.tools import InHand
 
 #: Raised whenever a definition changes that moves a value.
@@ -24,7 +26,11 @@ DEFINITIONS = "lossatlas numerics 1"
 
 
 def carry_out(hand: InHand) -> None:
-    """Raises Problem `object_corrupt` when a tile's bytes are not what was stored."""
+    """Publishes the landscape, or plans another round of adaptive sampling.
+
+    Raises:
+        Problem: `object_corrupt` when a tile's bytes are not what was stored.
+    """
     assignment, tools = hand.assignment, hand.tools
     plan = assignment.plan
 
@@ -38,14 +44,23 @@ def carry_out(hand: InHand) -> None:
     result = assemble(
         plan, assignment.dataset_names, [d.samples for d in assignment.datasets], tiles
     )
+    sampled = None
+    if plan.sampling is not None:
+        sampled = after_round(hand, plan, result)
+        if sampled is None:
+            return
+        result = sampled.result
     result = gathered(plan, result)
     result = replace(result, attachments={**attachments_of(hand, plan), **result.attachments})
     arrays = encode_npz(result.to_arrays())
     data = hand.store_bytes(arrays, "application/x-npz")
     landscape = NewLandscape(
         data=data,
-        provenance=_provenance(hand, plan, done),
-        derived=measure(result),
+        provenance={
+            **_provenance(hand, plan, done),
+            **({} if sampled is None else {"sampling": sampled.account}),
+        },
+        derived=_derived(result),
         title=_title(hand, result),
         size=len(arrays),
     )
@@ -112,6 +127,12 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
         **path_provenance(hand, plan),
         **({"curvature": plan.curvature.model_dump()} if plan.curvature is not None else {}),
     }
+
+
+def _derived(result: GridResult) -> dict[str, Any]:
+    sampling = Sampling.of(result)
+    beside = {} if sampling is None else {"sampling": sampling.derived(result)}
+    return {**measure(result), **beside}
 
 
 def _title(hand: InHand, result: GridResult) -> str:

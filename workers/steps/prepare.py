@@ -33,6 +33,7 @@ from workers.protocol import Frame
 from workers.steps.curvature import curvature_axes, curvature_plan, curvature_request
 from workers.steps.opening import fetched, open_job, target_of, threads_of
 from workers.steps.path import axes_under, path_plan, path_request
+from workers.steps.sampling import begin_sampling
 from workers.tools import InHand
 
 
@@ -47,7 +48,8 @@ def carry_out(hand: InHand) -> None:
     if set(objects) != set(assignment.directions):
         raise ChildDied("the child prepared other directions than it was asked for")
     plan = _plan(hand, answer.body, {axis: digest_bytes(data) for axis, data in objects.items()})
-    sizes = {
+    plan, sizes = begin_sampling(hand, plan)
+    sizes |= {
         hand.store_bytes(data, "application/vnd.safetensors"): len(data)
         for data in objects.values()
     }

@@ -20,6 +20,7 @@ from workers.protocol import Frame
 from workers.steps.curvature import curvature_of
 from workers.steps.opening import fetched, open_job, target_of
 from workers.steps.path import checkpoints_of
+from workers.steps.sampling import order_of
 from workers.tools import InHand
 
 
@@ -29,7 +30,7 @@ def carry_out(hand: InHand) -> None:
     open_job(hand)
     assignment, tools = hand.assignment, hand.tools
     plan = assignment.plan
-    index = plan.order()[assignment.unit.start : assignment.unit.stop]
+    index = order_of(hand, plan)[assignment.unit.start : assignment.unit.stop]
     request = Frame("tile", _request(hand, plan, index))
     answer = tools.runner.request(assignment.job.id, request, hand.asking())
     if len(answer.blobs) != 1:

@@ -38,6 +38,19 @@ class DatasetValues:
     samples: int
     extra: Mapping[str, Floats]
 
+    @property
+    def evaluated(self) -> NDArray[np.bool_]:
+        """Cells whose value was computed: all, but of an adaptive surface."""
+        flags = self.extra.get("evaluated")
+        known: NDArray[np.bool_] = self.status != "pending" if flags is None else flags == 1
+        return known
+
+    @property
+    def estimated_error(self) -> Floats:
+        """How far the loss may be from the exact one, relative; 0 where it was evaluated."""
+        error = self.extra.get("estimated_error")
+        return np.zeros(self.loss.shape) if error is None else error
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -65,6 +78,11 @@ class Grid:
             datasets={name: _dataset(name, d) for name, d in body["datasets"].items()},
             body=body,
         )
+
+    @property
+    def sampling(self) -> Mapping[str, Any] | None:
+        """The account of an adaptive surface: evaluations, saving, audit; None of exact ones."""
+        return self.body.get("sampling")
 
     def dataset(self, name: str | None = None) -> DatasetValues:
         """The named data set, or the first. Raises KeyError naming those there are."""

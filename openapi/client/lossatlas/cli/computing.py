@@ -8,6 +8,7 @@ import typer
 
 from lossatlas.cli.following import finish, require_outputs
 from lossatlas.cli.options import (
+    Adaptive,
     AsJson,
     Buffers,
     BuffersOption,
@@ -26,6 +27,7 @@ from lossatlas.cli.options import (
     ViewOption,
     Wait,
     connect,
+    read_adaptive,
     read_num,
     read_range,
 )
@@ -57,6 +59,7 @@ def surface(
     orthogonalise: Annotated[
         bool, typer.Option("--orthogonalise", help="Make y orthogonal to x.")
     ] = False,
+    adaptive: Adaptive = None,
     precision: PrecisionOption = Precision.float32,
     buffers: BuffersOption = Buffers.frozen,
     samples: RecalibrationSamples = None,
@@ -88,6 +91,7 @@ def surface(
             x=x_direction,
             y=y_direction,
             orthogonalise=orthogonalise,
+            sampling="exact" if adaptive is None else read_adaptive(adaptive),
             precision=precision.value,
             buffers=buffers.value,
             recalibration_samples=samples,

@@ -139,6 +139,16 @@ RecalibrationSamples = Annotated[
     typer.Option("--samples", min=2, help="To recalibrate from; 1024 when left out."),
 ]
 
+Adaptive = Annotated[
+    str | None,
+    typer.Option(
+        "--adaptive",
+        metavar="TOLERANCE",
+        help="Evaluate few cells and interpolate the others within this, such as 3% or 0.03, "
+        "of the loss.",
+    ),
+]
+
 _RANGE = re.compile(r"([^:]+):([^:]+)")
 _NUM = re.compile(r"(\d+)(?:\s*[x,×]\s*(\d+))?")
 
@@ -171,6 +181,17 @@ def read_num(text: str) -> tuple[int, int]:
         raise InputError(f"--num {text!r}: give points a side, such as 51 or 51x25")
     nx = int(found[1])
     return nx, int(found[2]) if found[2] else nx
+
+
+def read_adaptive(text: str) -> dict[str, Any]:
+    """`3%` or `0.03` as adaptive sampling to this tolerance. Raises InputError."""
+    number = text.strip()
+    percent = number.endswith("%")
+    try:
+        tolerance = float(number.removesuffix("%")) / (100 if percent else 1)
+    except ValueError:
+        raise InputError(f"--adaptive {text!r}: give a tolerance, such as 3% or 0.03") from None
+    return {"mode": "adaptive", "tolerance": tolerance}
 
 
 def read_pairs(option: str, items: list[str] | None) -> dict[str, str]:

@@ -1,0 +1,62 @@
+"""What adaptive sampling promises, held against exact surfaces of trained networks.
+
+The promise: at least 95 % of the cells within the tolerance and at least 95 % within their own
+stated error. The files were made once by `tests.benchmarks.exact_surfaces`; the seeds only move the
+random audit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.sampling.surfaces import exact, sample
+
+SMOOTH = ("mlp_51", "vgg_51", "vgg_plain_51", "resnet20_51", "resnet56_51")
+SMALL = ("mlp_33", "resnet20_33")
+CHAOTIC = "plain56_33"
+TOLERANCES = (0.1, 0.03, 0.01)
+SEEDS = range(4)
+
+
+@pytest.mark.parametrize("tolerance", TOLERANCES)
+@pytest.mark.parametrize("name", [*SMOOTH, *SMALL, CHAOTIC])
+def test_nineteen_cells_in_twenty_hold(name: str, tolerance: float) -> None:
+    loss, accuracy = exact(name)
+    for seed in SEEDS:
+        run = sample(loss, tolerance=tolerance, seed=seed, accuracy=accuracy)
+        assert run.within(tolerance) >= 0.95, seed
+        assert run.within_stated >= 0.95, seed
+        account = run.filled.accounts["data 0"]
+        assert account.expected >= 0.95
+        # the account does not promise more than is so
+        assert run.within(tolerance) >= account.expected - 0.03, seed
+        grid = run.filled.result.datasets[0]
+        assert grid.accuracy is not None
+        off = np.abs(grid.accuracy - accuracy)
+        assert (off[run.evaluated] == 0).all()
+        assert np.quantile(off, 0.95) <= 0.05
+
+
+def test_smooth_surfaces_cost_about_a_tenth_at_three_per_cent() -> None:
+    saved = {
+        name: np.mean([sample(exact(name)[0], tolerance=0.03, seed=s).saved for s in SEEDS])
+        for name in SMOOTH
+    }
+    # the deepest one spans seven decades within the grid
+    assert min(saved.values()) >= 5.0, saved
+    assert np.mean(list(saved.values())) >= 8.5, saved
+
+
+def test_a_chaotic_surface_costs_more_and_does_not_lie() -> None:
+    smooth = sample(exact("mlp_33")[0], tolerance=0.03, seed=0)
+    chaotic = sample(exact(CHAOTIC)[0], tolerance=0.03, seed=0)
+    assert chaotic.evaluations >= 3 * smooth.evaluations
+    assert chaotic.within(0.03) >= 0.95
+
+
+def test_a_finer_tolerance_costs_more() -> None:
+    loss, _ = exact("resnet20_51")
+    costs = [sample(loss, tolerance=t, seed=1).evaluations for t in TOLERANCES]
+    assert costs == sorted(costs)
+    assert costs[0] < costs[-1]
