@@ -53,20 +53,27 @@ TABLES = (
     """,
 )
 
-#: What is found by, and what may change. Results never do.
-SEARCH = """
-    CREATE FUNCTION landscape_search() RETURNS trigger LANGUAGE plpgsql AS $$
+#: Results never change; what people say of them may.
+IMMUTABLE = """
+    CREATE OR REPLACE FUNCTION landscapes_are_immutable() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF TG_OP = 'UPDATE' AND (
             NEW.id, NEW.project, NEW.job_id, NEW.kind, NEW.model_id, NEW.origin, NEW.input_digest,
             NEW.data, NEW.provenance, NEW.derived, NEW.spec, NEW.title, NEW.created_at, NEW.created_by
-        ) IS DISTINCT FROM (
+        ) IS NOT DISTINCT FROM (
             OLD.id, OLD.project, OLD.job_id, OLD.kind, OLD.model_id, OLD.origin, OLD.input_digest,
             OLD.data, OLD.provenance, OLD.derived, OLD.spec, OLD.title, OLD.created_at, OLD.created_by
         ) THEN
-            RAISE EXCEPTION 'landscape %: only tags and the note may change', OLD.id
-                USING ERRCODE = 'check_violation';
+            RETURN NEW;
         END IF;
+        RAISE EXCEPTION 'landscape % is immutable, but for tags and note', OLD.id
+            USING ERRCODE = 'check_violation';
+    END $$
+"""
+
+SEARCH = """
+    CREATE FUNCTION landscape_search() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
         NEW.search := concat_ws(
             E'\\n', NEW.title, (SELECT name FROM models WHERE id = NEW.model_id),
             array_to_string(NEW.tags, E'\\n'), NEW.note
@@ -109,20 +116,6 @@ COUNTING = (
     END $$
     """,
     """
-    CREATE FUNCTION landscapes_removed() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        UPDATE landscape_facets held SET landscapes = held.landscapes - gone.landscapes
-        FROM (
-            SELECT l.project, f.field, f.value, count(*) AS landscapes
-            FROM removed l,
-                landscape_facet_values(l.kind, l.model_id, l.created_by, l.tags, l.spec -> 'datasets') f
-            GROUP BY l.project, f.field, f.value
-        ) gone
-        WHERE (held.project, held.field, held.value) = (gone.project, gone.field, gone.value);
-        RETURN NULL;
-    END $$
-    """,
-    """
     CREATE FUNCTION landscape_tagged() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         INSERT INTO landscape_facets (project, field, value, landscapes)
@@ -143,8 +136,6 @@ TRIGGERS = (
     " FOR EACH ROW EXECUTE FUNCTION landscape_search()",
     "CREATE TRIGGER landscapes_added AFTER INSERT ON landscapes REFERENCING NEW TABLE AS added"
     " FOR EACH STATEMENT EXECUTE FUNCTION landscapes_added()",
-    "CREATE TRIGGER landscapes_removed AFTER DELETE ON landscapes REFERENCING OLD TABLE AS removed"
-    " FOR EACH STATEMENT EXECUTE FUNCTION landscapes_removed()",
     "CREATE TRIGGER landscapes_tagged AFTER UPDATE OF tags ON landscapes FOR EACH ROW"
     " WHEN (OLD.tags IS DISTINCT FROM NEW.tags) EXECUTE FUNCTION landscape_tagged()",
 )
@@ -163,7 +154,7 @@ INDEXES = (
 
 
 def upgrade() -> None:
-    for statement in (*COLUMNS, *TABLES, SEARCH, VALUES, *COUNTING, *TRIGGERS):
+    for statement in (*COLUMNS, *TABLES, IMMUTABLE, SEARCH, VALUES, *COUNTING, *TRIGGERS):
         op.execute(statement)
     # those that are there already are found too
     op.execute("UPDATE landscapes SET note = note")
