@@ -24,6 +24,8 @@ PLANE_VIEWS: Final = ("contour", "filled", "heatmap", "surface")
 _COLOURS: Final = "viridis"
 #: Values that span such a factor are shown on a logarithmic scale.
 _SPAN: Final = 50.0
+#: A square with a missing corner is left out as a whole.
+_WHOLE: Final = {"corner_mask": False}
 _NAMES: Final = {"loss": "loss", "stderr": "standard error of the loss", "accuracy": "accuracy"}
 
 
@@ -107,39 +109,40 @@ def _plane(
     ax.set_ylabel("y")
     label = _NAMES.get(name, name)
     if values.count() == 0:
-        _hatch(ax, x, y, np.ones(values.shape, dtype=bool))
+        _hatch(ax, x, y, np.ones(values.shape, dtype=bool), 0.5)
+        ax.set_xlim(*_edges(x, 0.5))
+        ax.set_ylim(*_edges(y, 0.5))
         ax.set_title(f"{title}: no cell has a finite value")
         return
     if view == "surface":
         _relief(ax, x, y, values, scale, label)
         return
-    shown: Any
-    if view == "heatmap":
-        shown = ax.pcolormesh(x, y, values, norm=scale, cmap=_COLOURS, shading="nearest")
-    elif min(values.shape) < 2 or scale.vmin == scale.vmax:
-        # no contour can be drawn of these
-        shown = ax.pcolormesh(x, y, values, norm=scale, cmap=_COLOURS, shading="nearest")
+    lines = view != "heatmap" and min(values.shape) > 1 and scale.vmin != scale.vmax
+    if not lines:
+        ax.pcolormesh(x, y, values, norm=scale, cmap=_COLOURS, shading="nearest")
+    elif view == "filled":
+        heights = _heights(scale, levels)
+        ax.contourf(x, y, values, heights, norm=scale, cmap=_COLOURS, extend="both", **_WHOLE)
     else:
         heights = _heights(scale, levels)
-        lines = {"levels": heights, "norm": scale}
-        if view == "filled":
-            shown = ax.contourf(x, y, values, cmap=_COLOURS, extend="both", **lines)
-        else:
-            shown = ax.contour(x, y, values, cmap=_COLOURS, linewidths=1.2, **lines)
-            ax.clabel(shown, shown.levels[::4], fontsize="x-small", fmt="%.3g")
-    _hatch(ax, x, y, np.ma.getmaskarray(values))
+        drawn = ax.contour(
+            x, y, values, heights, norm=scale, cmap=_COLOURS, linewidths=1.2, **_WHOLE
+        )
+        ax.clabel(drawn, heights[::4], fontsize="x-small", fmt="%.3g")
+    # contours end at the neighbours of a missing cell, colours at its edge
+    _hatch(ax, x, y, np.ma.getmaskarray(values), 1.0 if lines else 0.5)
     if landscape.trajectory is not None:
         _path(ax, landscape)
     elif x[0] <= 0 <= x[-1] and y[0] <= 0 <= y[-1]:
         ax.plot(0, 0, marker="+", color="black", markersize=9, zorder=4)
-    ax.set_xlim(*_edges(x))
-    ax.set_ylim(*_edges(y))
+    margin = 0.0 if lines else 0.5
+    ax.set_xlim(*_edges(x, margin))
+    ax.set_ylim(*_edges(y, margin))
     if colorbar:
         from matplotlib.cm import ScalarMappable
 
-        # a contour's own bar shows thin lines only
-        mappable = ScalarMappable(norm=scale, cmap=_COLOURS) if view == "contour" else shown
-        ax.figure.colorbar(mappable, ax=ax, label=label)
+        # contours would make a bar of steps or of thin lines, with odd ticks
+        ax.figure.colorbar(ScalarMappable(norm=scale, cmap=_COLOURS), ax=ax, label=label)
 
 
 def _relief(ax: Any, x: Floats, y: Floats, values: Any, scale: Any, label: str) -> None:
@@ -155,6 +158,7 @@ def _relief(ax: Any, x: Floats, y: Floats, values: Any, scale: Any, label: str) 
     ax.plot_surface(
         meshx, meshy, filled, facecolors=colours, rcount=len(y), ccount=len(x), linewidth=0
     )
+    ax.locator_params(nbins=5)
     ax.set_zlabel(f"log10 of the {label}" if logarithmic else label)
 
 
@@ -185,7 +189,7 @@ def _curve(
         ax.set_yscale("log")
     if ends[0] is not None or ends[1] is not None:
         ax.set_ylim(*ends)
-    half = _half(grid.x)
+    half = _step(grid.x) / 2
     for index in np.flatnonzero(missing):
         ax.axvspan(
             grid.x[index] - half, grid.x[index] + half,
@@ -272,30 +276,21 @@ def _heights(scale: Any, levels: int) -> Floats:
     return np.linspace(low, high, count)
 
 
-def _hatch(ax: Any, x: Floats, y: Floats, missing: NDArray[np.bool_]) -> None:
-    """Hatches cells, each as wide as the steps of the grid."""
+def _hatch(ax: Any, x: Floats, y: Floats, missing: NDArray[np.bool_], reach: float) -> None:
+    """Hatches cells to so many steps of the grid around their points."""
     from matplotlib.patches import Rectangle
 
-    wide, high = _half(x), _half(y)
+    wide, high = reach * _step(x), reach * _step(y)
     for iy, ix in zip(*np.nonzero(missing), strict=True):
-        ax.add_patch(
-            Rectangle(
-                (x[ix] - wide, y[iy] - high),
-                2 * wide,
-                2 * high,
-                facecolor="white",
-                edgecolor="grey",
-                hatch="////",
-                linewidth=0,
-                zorder=3,
-            )
-        )
+        cell = Rectangle((x[ix] - wide, y[iy] - high), 2 * wide, 2 * high)
+        cell.set(facecolor="white", edgecolor="grey", hatch="////", linewidth=0, zorder=3)
+        ax.add_patch(cell)
 
 
-def _edges(axis: Floats) -> tuple[float, float]:
-    half = _half(axis)
-    return float(axis[0]) - half, float(axis[-1]) + half
+def _edges(axis: Floats, margin: float) -> tuple[float, float]:
+    beyond = margin * _step(axis)
+    return float(axis[0]) - beyond, float(axis[-1]) + beyond
 
 
-def _half(axis: Floats) -> float:
-    return float(axis[1] - axis[0]) / 2 if len(axis) > 1 else 0.5
+def _step(axis: Floats) -> float:
+    return float(axis[1] - axis[0]) if len(axis) > 1 else 1.0
