@@ -30,12 +30,16 @@ from service.jobs.routes import router as jobs_router
 from service.keys import service as key_service
 from service.keys.routes import router as keys_router
 from service.landscapes.routes import router as landscapes_router
+from service.landscapes.sharing.routes import router as sharing_router
 from service.ledger import schema
 from service.ledger.session import Database
 from service.models.routes import router as models_router
 from service.objects.routes import router as objects_router
+from service.projects.routes import router as projects_router
+from service.sessions.routes import router as sessions_router
 from service.settings import Settings
 from service.store.objects import ObjectStore
+from service.trusts.routes import router as trusts_router
 from service.uploads.routes import router as uploads_router
 
 log = logging.getLogger(__name__)
@@ -53,6 +57,9 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     checks_router,
     aliases_router,
     keys_router,
+    sessions_router,
+    trusts_router,
+    projects_router,
 )
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.domain.rights import RightsRule
 
 
 def _server(name: str) -> AliasChoices:
@@ -34,6 +36,11 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:9000",
         validation_alias=_server("S3_ENDPOINT"),
         description="Scheme, host and port; https:// for TLS.",
+    )
+    s3_public_endpoint: str | None = Field(
+        default=None,
+        description="How callers see the S3 server, for addresses that they send parts of uploads "
+        "to, where that is not S3_ENDPOINT.",
     )
     s3_access_key: str = Field(default="", validation_alias=_server("S3_ACCESS_KEY"))
     s3_secret_key: SecretStr = Field(
@@ -67,6 +74,38 @@ class Settings(BaseSettings):
         default=False, description="Serve /metrics to callers without an administrator's key."
     )
 
+    # people
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s?#@]+$",
+        description="How people reach the service, such as https://lossatlas.example.org; with "
+        "https the sessions' cookies are for encrypted connections alone.",
+    )
+    session_idle_seconds: int = Field(default=12 * 3600, ge=60, description="Then it ends.")
+    session_seconds: int = Field(
+        default=7 * 86_400, ge=60, description="The longest that a session can be."
+    )
+    oidc_issuer: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s?#@]+$",
+        description="The organisation's identity provider, as its tokens' `iss` spells it.",
+    )
+    oidc_client_id: str | None = Field(default=None, min_length=1)
+    oidc_client_secret: SecretStr = SecretStr("")
+    oidc_scopes: str = "openid profile email"
+    oidc_rights: tuple[RightsRule, ...] = Field(
+        default=(),
+        description="JSON list of rules, the first that fits decides: "
+        '[{"claim": "groups", "value": "ml", "role": "submitter", "projects": ["vision"]}]',
+    )
+    oidc_loopback: bool = Field(
+        default=False,
+        description="Let identity providers be on this machine, without encryption. For tests.",
+    )
+    sign_ins_per_minute: int = Field(
+        default=60, ge=0, description="For each address in each API process; 0 is no limit."
+    )
+
     # leases and hints
     lease_seconds: int = Field(default=60, ge=3)
     beat_seconds: float = Field(default=10.0, gt=0)
@@ -89,3 +128,21 @@ class Settings(BaseSettings):
         default=45.0, ge=0, description="How long a unit in hand may go on after SIGTERM."
     )
     cache_bytes: int = Field(default=20 << 30, ge=0)
+
+    @model_validator(mode="after")
+    def _provider_is_whole(self) -> Settings:
+        if self.oidc_issuer is None:
+            return self
+        if self.oidc_client_id is None or self.public_url is None or not self.oidc_rights:
+            raise ValueError(
+                "with LOSSATLAS_OIDC_ISSUER also set LOSSATLAS_OIDC_CLIENT_ID, "
+                "LOSSATLAS_OIDC_RIGHTS and LOSSATLAS_PUBLIC_URL"
+            )
+        if not self.oidc_issuer.startswith("https://") and not self.oidc_loopback:
+            raise ValueError("LOSSATLAS_OIDC_ISSUER must be an https address")
+        return self
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach the service over encrypted connections."""
+        return self.public_url is not None and self.public_url.startswith("https://")

@@ -26,6 +26,10 @@ KINDS: Final = {
     "key": "API key",
     "upl": "upload",
     "req": "request",
+    "ses": "session",
+    "psn": "person",
+    "tru": "trust",
+    "shr": "share",
 }
 
 
@@ -64,6 +68,8 @@ LandscapeId = Annotated[str, _pattern("lsc")]
 CheckId = Annotated[str, _pattern("chk")]
 KeyId = Annotated[str, _pattern("key")]
 UploadId = Annotated[str, _pattern("upl")]
+TrustId = Annotated[str, _pattern("tru")]
+ShareId = Annotated[str, _pattern("shr")]
 
 #: Names that people choose and that appear in addresses and figures.
 ProjectName = Annotated[

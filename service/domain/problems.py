@@ -48,6 +48,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     # who asks
     "unauthenticated": Kind(401, "A valid API key is needed"),
     "forbidden": Kind(403, "This key may not do that"),
+    "cross_site_refused": Kind(403, "The request did not come from a page of this service"),
+    "token_refused": Kind(401, "The identity token is refused"),
+    "identity_provider_unavailable": Kind(
+        503, "The identity provider does not answer", retryable=True
+    ),
+    "sharing_off": Kind(409, "Sharing is off in this project"),
     # objects
     "digest_mismatch": Kind(422, "The bytes do not match their digest"),
     "upload_incomplete": Kind(400, "The upload ended early", retryable=True),

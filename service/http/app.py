@@ -1,7 +1,7 @@
 """The application: one explicit factory, everything passed in.
 
-Owns the order of the layers: the edge (ids, log, last resort), authentication and rate, JSON
-bodies, and then the routes.
+Owns the order of the layers: the edge (ids, log, last resort), authentication and rate, bodies,
+what other sites send, and then the routes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from starlette.middleware import Middleware
 
 from service.http import documentation, health, problems
 from service.http.authentication import METRICS, PUBLIC, Authentication
+from service.http.cookies import session_cookie
+from service.http.crosssite import CrossSite
 from service.http.edge import Edge
 from service.http.limits import JsonBodies, RateLimit
 from service.http.metrics import Metrics
@@ -51,9 +53,15 @@ def create_app(services: Services, routers: Sequence[APIRouter]) -> FastAPI:
                 Authentication,
                 database=services.database,
                 rate=RateLimit(settings.requests_per_minute),
+                entrances=RateLimit(settings.sign_ins_per_minute, who="this address"),
+                cookie=session_cookie(secure=settings.is_https),
+                idle_seconds=settings.session_idle_seconds,
                 public=PUBLIC | {METRICS} if settings.metrics_public else PUBLIC,
             ),
-            Middleware(JsonBodies, max_bytes=settings.max_body_bytes, streams=_streams),
+            Middleware(
+                JsonBodies, max_bytes=settings.max_body_bytes, streams=_streams, forms=_forms
+            ),
+            Middleware(CrossSite, public_url=settings.public_url),
         ],
     )
     app.state.services = services
@@ -93,6 +101,11 @@ def _bare(routers: Sequence[APIRouter], **options: Any) -> FastAPI:
     for router in (*routers, health.router):
         app.include_router(router)
     return app
+
+
+def _forms(path: str) -> bool:
+    """Pages have forms; the API has none."""
+    return not path.startswith("/v1/")
 
 
 def _streams(method: str, path: str) -> bool:

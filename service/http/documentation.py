@@ -15,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from service.domain.problems import KINDS
-from service.http.authentication import PUBLIC
+from service.http.authentication import is_public
 
 TITLE: Final = "Lossatlas"
 VERSION: Final = "1.0.0"
@@ -42,6 +42,7 @@ _TAGS: Final = (
     ("shares", "Links to single figures, off until a project turns them on."),
     ("projects", "What holds in a project."),
     ("keys", "API keys."),
+    ("identity", "CI systems that are trusted, and their tokens exchanged for keys."),
     ("health", "For those who run the service."),
 )
 
@@ -133,7 +134,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     for status, response in list(responses.items()):
         if "HTTPValidationError" in str(response.get("content", "")):
             del responses[status]
-    if path in PUBLIC:
+    if is_public(path):
         operation["security"] = []
     else:
         for code in _ANYWHERE:

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.domain.problems import Problem
+from service.http.authentication import SHARED
 from service.http.metrics import Metrics
 from service.http.problems import internal_error, rendered
 from service.ledger.identity import new_id
@@ -96,6 +97,8 @@ class Edge:
         caller = scope["state"].get("caller")
         # as it was sent, percent signs and all: it cannot hold a line break
         path = scope.get("raw_path", b"").decode("ascii", "replace")
+        if scope["path"].startswith(SHARED):
+            path = f"{SHARED}…"  # the rest is a secret
         access.info(
             "%s %s %d %.0f ms %s",
             method,

@@ -90,7 +90,7 @@ def _conditional(
     caching: str,
     filename: str | None,
 ) -> Response:
-    headers = {"ETag": f'"{tag}"', "Cache-Control": caching, "Vary": "Authorization"}
+    headers = {"ETag": f'"{tag}"', "Cache-Control": caching, "Vary": "Authorization, Cookie"}
     if not none_match(request.headers, tag):
         return Response(status_code=304, headers=headers)
     if filename is not None:

@@ -16,6 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.domain.problems import Problem
 
+#: Addresses of callers without a key are as many as somebody likes.
+_MOST_BUCKETS: Final = 20_000
+
 _BODIED: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -24,11 +27,19 @@ class RateLimit:
 
     Args:
         per_minute: requests; 0 is no limit.
+        who: may send them, in words.
     """
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        per_minute: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        who: str = "this key",
+    ) -> None:
         self._size = float(per_minute)
         self._clock = clock
+        self._who = who
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def take(self, key_id: str) -> None:
@@ -40,6 +51,9 @@ class RateLimit:
         if not self._size:
             return
         now = self._clock()
+        if len(self._buckets) > _MOST_BUCKETS:
+            # after a minute every bucket is full again, and none need be known
+            self._buckets = {k: v for k, v in self._buckets.items() if now - v[1] < 60.0}
         level, at = self._buckets.get(key_id, (self._size, now))
         level = min(self._size, level + (now - at) * self._size / 60.0)
         if level < 1.0:
@@ -47,7 +61,8 @@ class RateLimit:
             seconds = math.ceil((1.0 - level) * 60.0 / self._size)
             raise Problem(
                 "rate_limited",
-                f"this key may send {self._size:.0f} requests a minute; try again in {seconds} s",
+                f"{self._who} may send {self._size:.0f} requests a minute; "
+                f"try again in {seconds} s",
                 headers={"Retry-After": str(seconds)},
             )
         self._buckets[key_id] = (level - 1.0, now)
@@ -58,14 +73,21 @@ class JsonBodies:
 
     Args:
         streams: says of a request (method, path) that its body is bytes to be streamed.
+        forms: says of a path that a page's form may be sent there too.
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_bytes: int, streams: Callable[[str, str], bool]
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: int,
+        streams: Callable[[str, str], bool],
+        forms: Callable[[str], bool] = lambda _path: False,
     ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._streams = streams
+        self._forms = forms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (
@@ -79,9 +101,9 @@ class JsonBodies:
         body = await self._read(headers, receive)
         if body is None:
             return  # nobody is there to be answered
-        if body:
+        if body and not (self._forms(scope["path"]) and is_form(headers)):
             _require_json(headers, body)
-        await self._app(scope, _replayed(body, receive), send)
+        await self._app(scope, replayed(body, receive), send)
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
         declared = headers.get("content-length", "")
@@ -106,6 +128,12 @@ class JsonBodies:
             f"a JSON body may have {self._max_bytes} bytes; put large data into an object "
             "(PUT /v1/objects/…) and name its digest",
         )
+
+
+def is_form(headers: Headers) -> bool:
+    """Whether the body is a page's form, as browsers send it."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/x-www-form-urlencoded"
 
 
 def _require_json(headers: Headers, body: bytes) -> None:
@@ -154,7 +182,7 @@ def _malformed(detail: str) -> Problem:
     return Problem("malformed_json", f"the body is not JSON: {detail}")
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def replayed(body: bytes, receive: Receive) -> Receive:
     """Gives the body once, and after it whatever still comes: a disconnect."""
     given = False
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.http.waiting import Changes
+from service.identity import Providers
 from service.ledger.session import Database
 from service.settings import Settings
 from service.store.objects import ObjectStore
@@ -19,16 +20,24 @@ class Services:
 
     Attributes:
         changes: wakes those who wait for a job; started and stopped with the application.
+        providers: of identities, with what they said last.
     """
 
     settings: Settings
     database: Database
     store: ObjectStore
     changes: Changes
+    providers: Providers
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Services:
         """Connects to nothing yet; every part does so when it is first used."""
         # as many connections as there are threads that may want one
         database = Database(settings.database_url, pool_size=20, application_name="lossatlas-api")
-        return cls(settings, database, ObjectStore.from_settings(settings), Changes(database))
+        return cls(
+            settings,
+            database,
+            ObjectStore.from_settings(settings),
+            Changes(database),
+            Providers(loopback=settings.oidc_loopback),
+        )

@@ -157,7 +157,7 @@ def _headers(found: ObjectRecord) -> dict[str, str]:
         "ETag": f'"{found.digest}"',
         "Accept-Ranges": "bytes",
         "Cache-Control": FOR_EVER,
-        "Vary": "Authorization",
+        "Vary": "Authorization, Cookie",
         "Content-Disposition": "attachment",
     }
 

@@ -20,6 +20,31 @@ from tests.features.reference import MLP, read
 from tests.support.serving import Serving
 
 PUBLIC = {"/livez", "/readyz", "/docs", "/openapi.json"}
+#: Where somebody without a key becomes somebody, or shows the secret in the address.
+ENTRANCES = {
+    "/sign-in",
+    "/sign-in/oidc",
+    "/sign-in/oidc/callback",
+    "/v1/identity/token",
+    "/s/{token}",
+    "/static/{name}",
+}
+TRUST = {
+    "issuer": "https://token.actions.githubusercontent.com",
+    "audience": "https://lossatlas.example",
+    "project": "http",
+    "claims": {"repository_id": "1", "repository_owner_id": "2"},
+}
+#: For administrators alone, reading too.
+ADMINISTRATION = {
+    "/v1/keys",
+    "/v1/keys/{key_id}",
+    "/v1/identity/trusts",
+    "/v1/identity/trusts/{trust_id}",
+    "/metrics",
+}
+#: Ends what the caller's own browser has, and nothing where there is no browser.
+OWN = {"/sign-out"}
 
 
 def routes(running: Serving) -> Iterator[tuple[str, str]]:
@@ -48,6 +73,8 @@ def ids(api: Caller, admin: Caller, services: Services, pushed: Pushed) -> dict[
     digest = api.put(read(MLP, "program.pt2"))
     alias = admin.http.put("/v1/aliases/http/prod", json={"target": finished["landscape"]})
     assert alias.status_code in (200, 201), alias.text
+    admin.http.patch("/v1/projects/http", json={"sharing": True})
+    link = api.create(f"/v1/landscapes/{finished['landscape']}/shares", {})
     rules = ["barrier <= baseline"]
     check = {"landscape": finished["landscape"], "baseline": "http/prod", "rules": rules}
     return {
@@ -63,6 +90,9 @@ def ids(api: Caller, admin: Caller, services: Services, pushed: Pushed) -> dict[
         "check_id": api.create("/v1/checks", check)["id"],
         "extension": "png",
         "key_id": admin.get("/v1/keys/me").json()["id"],
+        "token": "A" * 43,
+        "share_id": link["id"],
+        "trust_id": admin.create("/v1/identity/trusts", TRUST)["id"],
         "upload_id": api.create("/v1/uploads", {"digest": digest, "size": 10})["id"],
     }
 
@@ -85,6 +115,9 @@ def bodies(pushed: Pushed, ids: dict[str, str]) -> dict[str, Any]:
         "/v1/jobs": line,
         "/v1/aliases/{project}/{name}": {"target": ids["landscape_id"]},
         "/v1/checks": {"landscape": ids["landscape_id"], "rules": ["barrier <= 1"]},
+        "/v1/identity/trusts": TRUST,
+        "/v1/landscapes/{landscape_id}/shares": {"expires_in": 60},
+        "/v1/projects/{project}": {"sharing": False},
         "/v1/keys": {"name": "k", "role": "reader"},
         "/v1/uploads": {"digest": ids["digest"], "size": 10},
     }
@@ -108,6 +141,10 @@ def test_without_a_key_nothing_is_answered(
             answer = nobody.http.request(method, filled(path, ids))
             if path in PUBLIC:
                 assert answer.status_code == 200, (method, path)
+                continue
+            if path in ENTRANCES:
+                assert answer.status_code in (200, 303, 401, 404, 422), (method, path)
+                assert "set-cookie" not in answer.headers
                 continue
             assert answer.status_code == 401, (method, path)
             assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -146,7 +183,7 @@ def test_a_reader_writes_nothing(
     walked = 0
     with reader.nothing_changes():
         for method, path in routes(running):
-            if method in ("GET", "HEAD"):
+            if method in ("GET", "HEAD") or path in ENTRANCES | OWN:
                 continue
             at = filled(path, ids)
             if path == "/v1/objects/{digest}":
@@ -162,10 +199,10 @@ def test_a_reader_reads_everything_but_keys_and_numbers(
     running: Serving, reader: Caller, ids: dict[str, str]
 ) -> None:
     for method, path in routes(running):
-        if method != "GET":
+        if method != "GET" or path in ENTRANCES:
             continue
         answer = reader.http.get(filled(path, ids))
-        if path in ("/v1/keys", "/v1/keys/{key_id}", "/metrics"):
+        if path in ADMINISTRATION:
             problem(answer, 403, "forbidden")
         elif path == "/v1/uploads/{upload_id}":
             problem(answer, 404, "not_found")
@@ -179,12 +216,12 @@ def test_for_a_stranger_nothing_is_there(
 ) -> None:
     with stranger.nothing_changes():
         for method, path in routes(running):
-            if method == "HEAD" or path in PUBLIC or path == "/v1/keys/me":
+            if method == "HEAD" or path in PUBLIC | ENTRANCES | OWN or path == "/v1/keys/me":
                 continue
             if (method, path) in {("PUT", "/v1/objects/{digest}"), ("POST", "/v1/uploads")}:
                 continue  # bytes belong to nobody: whoever has them may bring them
             answer = stranger.http.request(method, filled(path, ids), json=bodies.get(path))
-            if method == "GET" and "{" not in path and path not in ("/v1/keys", "/metrics"):
+            if method == "GET" and "{" not in path and path not in ADMINISTRATION:
                 assert answer.json()["items"] == [], path
                 continue
             assert answer.status_code in (403, 404, 422), (method, path, answer.text)

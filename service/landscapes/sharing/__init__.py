@@ -1,0 +1,1 @@
+"""Links to single figures, for people without a key."""

@@ -1,0 +1,1 @@
+"""Projects: what there is, and what holds in each."""

@@ -1,0 +1,1 @@
+"""People in browsers: sessions opened by a key, and ended."""

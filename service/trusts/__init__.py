@@ -1,0 +1,1 @@
+"""CI systems: whose identity tokens are exchanged for keys that live for an hour at most."""
