@@ -60,15 +60,22 @@ class _Once(Retry):
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
-def connect(settings: Settings, *, read_seconds: float = _READ_SECONDS) -> Minio:
+def connect(
+    settings: Settings, *, read_seconds: float = _READ_SECONDS, public: bool = False
+) -> Minio:
     """A client with its own pool of connections; opens none yet.
 
     Safe to share between threads, not across a fork.
 
+    Args:
+        public: of the server as callers see it, to sign addresses with; the region is known, so
+            that signing asks nobody.
+
     Raises:
         ValueError: the endpoint is no `http(s)://host[:port]`, or a key is missing.
     """
-    secure, host = _endpoint(settings.s3_endpoint)
+    seen = settings.s3_public_endpoint if public else None
+    secure, host = _endpoint(seen or settings.s3_endpoint)
     if not settings.s3_access_key or not settings.s3_secret_key.get_secret_value():
         raise ValueError("S3_ACCESS_KEY and S3_SECRET_KEY must both be set")
     pool = urllib3.PoolManager(

@@ -76,8 +76,11 @@ class ObjectStore:
     Every method raises Problem `unavailable` within seconds when the server is away.
     """
 
-    def __init__(self, client: Minio, probe: Minio, publisher: Minio, bucket: str) -> None:
+    def __init__(
+        self, client: Minio, probe: Minio, publisher: Minio, signer: Minio, bucket: str
+    ) -> None:
         self._client = client
+        self._signer = signer
         self._probe = probe
         self._publisher = publisher
         self._bucket = bucket
@@ -89,6 +92,7 @@ class ObjectStore:
             connect(settings),
             connect(settings, read_seconds=_PROBE_SECONDS),
             connect(settings, read_seconds=_PUBLISH_SECONDS),
+            connect(settings, public=True),
             settings.s3_bucket,
         )
 
@@ -308,7 +312,8 @@ class ObjectStore:
         """
         if not 1 <= number <= MOST_PARTS:
             raise ValueError(f"part {number} is outside 1 to {MOST_PARTS}")
-        return self._multipart(upload_key, s3_upload_id).presign(number, expires)
+        key = keys.require_upload_key(upload_key)
+        return Multipart(self._signer, self._bucket, key, s3_upload_id).presign(number, expires)
 
     def complete_upload(
         self, upload_key: str, s3_upload_id: str, *, digest: str, size: int

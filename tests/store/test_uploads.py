@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from service.domain.digests import digest_bytes
 from service.domain.problems import Problem
 from service.ledger.identity import new_id
+from service.settings import Settings
 from service.store.keys import upload_key
 from service.store.objects import ObjectStore
 from tests.store.conftest import Backdoor
@@ -155,6 +157,21 @@ def test_a_url_is_for_its_part_only(upload: Upload, data: bytes) -> None:
     for number in (0, 10_001):
         with pytest.raises(ValueError, match="outside 1 to 10000"):
             upload.store.presign_part(upload.key, upload.name, number, timedelta(seconds=60))
+
+
+def test_callers_may_see_the_server_under_another_name(settings: Settings, data: bytes) -> None:
+    inside = urlsplit(settings.s3_endpoint)
+    assert inside.hostname == "127.0.0.1"
+    outside = f"{inside.scheme}://localhost:{inside.port}"
+    seen = settings.model_copy(update={"s3_public_endpoint": outside})
+    upload = Upload.begin(ObjectStore.from_settings(seen))
+    url = upload.store.presign_part(upload.key, upload.name, 1, timedelta(seconds=60))
+    assert url.startswith(f"{outside}/")
+    # the signature is over the name that is called
+    assert httpx2.put(url.replace("localhost", "127.0.0.1"), content=data).status_code == 403
+    assert httpx2.put(url, content=data).status_code == 200
+    upload.complete(digest_bytes(data), len(data))
+    assert upload.store.get_bytes(digest_bytes(data)) == data
 
 
 def test_only_uploads_keys(store: ObjectStore, data: bytes) -> None:
