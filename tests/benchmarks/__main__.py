@@ -9,7 +9,7 @@ import sys
 
 import tests.benchmarks as package
 
-SUPPORT = {"timing", "networks", "published", "stacks", "__main__"}
+SUPPORT = {"timing", "networks", "published", "stacks", "children", "gemm", "__main__"}
 
 
 def main() -> int:

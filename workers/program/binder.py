@@ -18,6 +18,7 @@ from service.programs.roles import running_statistics
 from workers.program.batch_statistics import BatchStatistics
 from workers.program.failures import OperatorFailed
 from workers.program.folding import fold
+from workers.program.fusing import fuse
 from workers.program.literals import Situation
 from workers.program.operators import Call, calls_of
 from workers.program.schedule import Step, fixed_values, live, reads, steps_of
@@ -198,6 +199,8 @@ class _BoundProgram:
         if folding:
             calls, self._values = fold(graph, calls, self._output, self._values, fixed)
             fixed = fixed_values(calls, self._first_input)
+            if situation.device.type == "cpu" and torch.backends.mkldnn.is_available():
+                calls = fuse(calls, self._output, fixed)
         before = [call for call in calls if fixed.issuperset(reads(call))]
         after = [call for call in calls if not fixed.issuperset(reads(call))]
         needed = frozenset(value for call in after for value in reads(call)) & fixed

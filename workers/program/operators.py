@@ -91,6 +91,8 @@ _IDENTITIES: Final = frozenset(
 )
 #: Results equal to their first argument in another memory format, which no value depends on.
 _FORMATTINGS: Final = frozenset({"aten.clone.default", "aten.contiguous.default"})
+#: Results equal to their first argument where nothing is added to it.
+_PADDINGS: Final = frozenset({"aten.constant_pad_nd.default", "aten.pad.default"})
 #: Copies to a device and perhaps a type; devices follow the inputs.
 _COPIES: Final = frozenset({"aten.to.device", "aten.to.dtype_layout", "aten._to_copy.default"})
 
@@ -102,12 +104,30 @@ def _identity(node: Node, situation: Situation) -> int | None:
         repeats = plain or situation.differentiable
     elif node.operator in _COPIES:
         repeats = node.argument("dtype") is None
+    elif node.operator == "aten.slice.Tensor":
+        repeats = _is_whole(node)
+    elif node.operator in _PADDINGS:
+        repeats = not any(amount != 0 for amount in _sequence(node.argument("pad")))
     else:
         repeats = node.operator in _IDENTITIES
     if not repeats or len([o for o in node.outputs if o != UNUSED]) > 1:
         return None
     source = node.arguments[0][1]
     return source.value if isinstance(source, TensorRef) and node.outputs else None
+
+
+def _is_whole(node: Node) -> bool:
+    """Whether a slice leaves nothing out."""
+    end, step = node.argument("end"), node.argument("step")
+    return (
+        node.argument("start") in (None, 0)
+        and (end is None or (isinstance(end, int) and end >= _INT64_MAX))
+        and step in (None, 1)
+    )
+
+
+def _sequence(argument: Arg) -> tuple[Arg, ...]:
+    return argument if isinstance(argument, tuple) else (argument,)
 
 
 def _call(node: Node, index: int, situation: Situation) -> Call:

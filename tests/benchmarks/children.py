@@ -1,0 +1,165 @@
+"""The workers' children for the benchmarks: real processes, spoken to as a supervisor does.
+
+What they are given is what a job gives them: the canonical graph of an uploaded program, weights,
+a data set and directions as files. So the whole engine is measured as production runs it: program
+reader, binder, folding and fusing, the child's environment, the tile's protocol.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import lossatlas
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from service.domain.results import Tile
+from workers import sandbox
+from workers.childprocess import Child
+from workers.computation.tensors import encode_direction
+from workers.engine.direction import Direction
+from workers.protocol import Frame
+from workers.sandbox import Limits
+
+_SECONDS = 600.0
+
+
+class Failed(AssertionError):
+    """A child's answer was no `done`."""
+
+
+class Job:
+    """A plane over one data set as files in a folder, ready to be opened by children."""
+
+    def __init__(
+        self,
+        folder: Path,
+        module: nn.Module,
+        inputs: Tensor,
+        targets: Tensor,
+        directions: Mapping[str, Direction],
+        *,
+        threads: int = 1,
+    ) -> None:
+        folder.mkdir(parents=True)
+        self.folder, self.threads = folder, threads
+        lossatlas.export_model(module.eval(), (inputs[:2],), folder / "program.pt2")
+        state = {n: t.detach().clone().contiguous() for n, t in module.state_dict().items()}
+        save_file(state, folder / "weights")
+        save_file({"inputs": inputs.contiguous(), "targets": targets}, folder / "data")
+        self.axes = tuple(sorted(directions))
+        for axis, direction in directions.items():
+            (folder / axis).write_bytes(encode_direction(direction))
+
+    def ingest(self, child: Child) -> None:
+        """Has the program checked, probed and put into the form that is kept."""
+        body = {"loss": "cross_entropy", "device": "cpu"}
+        done = ask(child, Frame("ingest", {**body, "archive": str(self.folder / "program.pt2")}))
+        (self.folder / "graph").write_bytes(done.blobs[0])
+        if len(done.blobs) > 1:
+            (self.folder / "constants").write_bytes(done.blobs[1])
+
+    def opening(self, precision: str) -> Frame:
+        constants = self.folder / "constants"
+        model = {
+            "graph": str(self.folder / "graph"),
+            "constants": str(constants) if constants.exists() else None,
+        }
+        return Frame(
+            "open",
+            {
+                "job": f"job of {self.folder.name}",
+                "device": "cpu",
+                "threads": self.threads,
+                "model": model,
+                "loss": "cross_entropy",
+                "precision": precision,
+                "buffers": "frozen",
+                "recalibration_samples": 1,
+                "weights": {"origin": str(self.folder / "weights")},
+                "origin": "origin",
+                "datasets": [{"id": "data", "name": "data", "path": str(self.folder / "data")}],
+            },
+        )
+
+    def preparing(self) -> Frame:
+        directions = {axis: {"materialised": str(self.folder / axis)} for axis in self.axes}
+        return Frame("prepare", {"directions": directions, "orthogonalise": False})
+
+    def tile(self, plan: Mapping[str, Any], points: Sequence[tuple[float, float]]) -> Frame:
+        return Frame(
+            "tile",
+            {
+                **plan,
+                "indices": list(range(len(points))),
+                "points": [list(point) for point in points],
+                "directions": {
+                    axis: {"digest": axis, "path": str(self.folder / axis)} for axis in self.axes
+                },
+            },
+        )
+
+
+class Fleet:
+    """Several children that have one job open, as so many workers on this machine would.
+
+    Attributes:
+        prepared: what the first one decided for all.
+    """
+
+    def __init__(
+        self, job: Job, precision: str, *, processes: int, keep: Sequence[str] = ("batch_size",)
+    ) -> None:
+        self._job = job
+        limits, confinement = Limits(threads=job.threads), sandbox.describe()
+        self._children = [
+            Child(limits=limits, readable=[job.folder], confinement=confinement)
+            for _ in range(processes)
+        ]
+        first = self._children[0]
+        if not (job.folder / "graph").exists():
+            job.ingest(first)
+        for child in self._children:
+            ask(child, job.opening(precision))
+        self.prepared = dict(ask(first, job.preparing()).body)
+        self._plan = {name: self.prepared[name] for name in keep if name in self.prepared}
+
+    def evaluate(self, points: Sequence[tuple[float, float]]) -> list[Tile]:
+        """Every child evaluates all the points at the same time; one tile each."""
+        for child in self._children:
+            child.send(self._job.tile(self._plan, points))
+        return [Tile.from_npz(_wait(child).blobs[0]) for child in self._children]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for child in self._children:
+            child.kill()
+
+
+def ask(child: Child, frame: Frame) -> Frame:
+    """The `done` of one request. Raises Failed for anything else."""
+    child.send(frame)
+    return _wait(child)
+
+
+def _wait(child: Child) -> Frame:
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
+        frame = child.poll(1.0)
+        if frame is None or frame.type == "progress":
+            continue
+        if frame.type != "done":
+            raise Failed(str(frame.body))
+        return frame
+    raise Failed("no answer in time")

@@ -1,0 +1,212 @@
+"""Cells per second of the engine on a CPU, beside the published reference's evaluation.
+
+For each network both sides evaluate the same cells of the same plane on the same images. The
+published side has the whole machine: PyTorch's threads on every core, and the loader's processes.
+Ours is a fleet as production runs it: one worker's child of one thread for each core, all at work
+at once (`children`), in float32 and in bfloat16. Sides are interleaved; ratios are of throughput.
+
+Beside that, in the same run: the machine's rate of matrix products (`gemm`) and the share of it
+that our side reaches, counting multiplications and additions of convolutions and linear maps
+alone; and how far each side's losses lie from float64's.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.benchmarks import timing
+from tests.benchmarks.children import Fleet, Job
+from tests.benchmarks.gemm import GemmRate
+from tests.benchmarks.networks import MLP, VGG9, ResNet, ViT
+from tests.benchmarks.published import PublishedEvaluator, TransformedImages
+from tests.support.module_network import ModuleNetwork, point_of, seeded
+from workers import sandbox
+from workers.engine.datasets import Dataset
+from workers.engine.direction import Direction
+from workers.engine.directions import random_direction
+from workers.engine.evaluation import Setting
+from workers.engine.losses import Loss
+from workers.engine.normalisation import Rule, normalise
+from workers.engine.precision import Precision
+from workers.engine.surface import plane_evaluator
+
+ROUNDS = 5
+#: The cells whose losses are compared, and the one that is timed, over and over.
+CELLS = ((0.0, 0.0), (0.5, -0.25), (-1.0, 1.0))
+TIMED = (0.5, -0.25)
+GEMM_SHARE = 0.85
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A network, how many images it sees, and what is to be reached: ratios to the reference."""
+
+    name: str
+    make: Callable[[], nn.Module]
+    samples: int
+    float32: float
+    bf16: float
+    convolutional: bool = False
+
+
+CONTESTS = (
+    Contest("ResNet-20", lambda: ResNet(20), 5_000, 2.2, 3.7, True),
+    Contest("VGG-9", VGG9, 1_500, 2.3, 4.3, True),
+    Contest("ResNet-56", lambda: ResNet(56), 2_000, 1.75, 3.0, True),
+    Contest("MLP", MLP, 10_000, 4.5, 7.0),
+    Contest("ViT", ViT, 2_000, 1.75, 2.4),
+)
+
+
+def run() -> None:
+    only = os.environ.get("NETWORKS", "")
+    chosen = [contest for contest in CONTESTS if only in contest.name]
+    cores = os.cpu_count() or 1
+    environment = {**os.environ, **sandbox.ALLOCATOR, "OMP_NUM_THREADS": "1"}
+    results: dict[str, Any] = {}
+    gemm = GemmRate(cores, environment)
+    try:
+        with tempfile.TemporaryDirectory(prefix="lossatlas-bench-") as folder:
+            for contest in chosen:
+                results[contest.name] = _contest(contest, Path(folder), cores, gemm)
+    finally:
+        gemm.close()
+    held = all(row["held"] for row in results.values())
+    print(f"every target {'held' if held else 'not held'}")
+    if not only:
+        claim = "ratios to the reference, and share of the matrix products' rate, as targeted"
+        body = {"claim": claim, "held": held, "processes": cores, "threads": 1, **results}
+        print(f"kept in {timing.write('cpu_speed', body)}")
+
+
+def _contest(contest: Contest, folder: Path, cores: int, gemm: GemmRate) -> dict[str, Any]:
+    module = _trained_enough(contest.make)
+    images, targets = _images(contest.samples)
+    x, y = _directions(module)
+    transformed = TransformedImages(images, targets)
+    normalised = transformed.normalised()
+    truth = _truth(module, normalised, targets, x, y)
+    published = PublishedEvaluator(module, transformed, x.parameters, y.parameters)
+    job = Job(folder / contest.name, module, normalised, targets, {"x": x, "y": y})
+    with ExitStack() as stack:
+        fleets = {
+            precision: stack.enter_context(Fleet(job, precision, processes=cores))
+            for precision in ("float32", "bf16")
+        }
+        rates: dict[str, list[float]] = {"float32": [], "bf16": [], "mkl": []}
+        sides: dict[str, Callable[[], object]] = {"published": lambda: published.cell(*TIMED)}
+        for precision, fleet in fleets.items():
+            sides[precision] = _evaluating(fleet)
+        for kind, kept in rates.items():
+            sides[f"products {kind}"] = _measuring(gemm, kind, kept)
+        samples = timing.interleave(sides, ROUNDS)
+        losses = {p: fleet.evaluate(CELLS)[0].datasets[0].loss for p, fleet in fleets.items()}
+        prepared = {p: fleet.prepared for p, fleet in fleets.items()}
+    losses["published"] = np.array([published.cell(*cell)[0] for cell in CELLS])
+    flops = _flops(module, normalised[:2]) / 2 * contest.samples
+    best = {kind: max(kept) for kind, kept in rates.items()}
+    body: dict[str, Any] = {
+        "samples": contest.samples,
+        "gflop_a_cell": round(flops / 1e9, 2),
+        "gemm_gflops": {kind: round(rate / 1e9, 1) for kind, rate in best.items()},
+        "published": samples["published"].to_json(),
+        "published_error": _error(losses["published"], truth),
+    }
+    held = True
+    for precision, target in (("float32", contest.float32), ("bf16", contest.bf16)):
+        ratio = cores * timing.pairwise_ratio(samples["published"], samples[precision])
+        rate = cores * flops / samples[precision].median
+        shares = {"onednn": rate / best[precision]}
+        if precision == "float32":
+            shares["mkl"] = rate / best["mkl"]
+        error = _error(losses[precision], truth)
+        reached = ratio >= target
+        if contest.convolutional and precision == "float32":
+            reached = reached and shares["onednn"] >= GEMM_SHARE
+        held = held and reached
+        body[precision] = {
+            "cells_at_once": cores,
+            **samples[precision].to_json(),
+            "ratio": round(ratio, 2),
+            "target": target,
+            "gflops": round(rate / 1e9, 1),
+            "share_of_gemm": {name: round(share, 3) for name, share in shares.items()},
+            "loss_error": error,
+            "batch_size": prepared[precision]["batch_size"],
+        }
+        print(
+            f"{contest.name}, {precision}: {samples[precision].median / cores:.3f} s a cell beside "
+            f"{samples['published'].median:.3f} s: {ratio:.2f}× (target {target}×), "
+            f"{rate / 1e9:.0f} GFLOP/s, "
+            + ", ".join(f"{share:.0%} of {name}'s" for name, share in shares.items())
+            + f", loss within {error:.1e} of float64; batch {prepared[precision]['batch_size']}",
+            flush=True,
+        )
+    return {**body, "held": held}
+
+
+def _evaluating(fleet: Fleet) -> Callable[[], object]:
+    return lambda: fleet.evaluate([TIMED])
+
+
+def _measuring(gemm: GemmRate, kind: str, kept: list[float]) -> Callable[[], object]:
+    return lambda: kept.append(gemm.measure(kind))
+
+
+def _trained_enough(make: Callable[[], nn.Module]) -> nn.Module:
+    """Random weights, and running statistics that are those of data, so that losses are tame."""
+    module = seeded(make).train()
+    images, _ = _images(256)
+    with torch.no_grad():
+        for _ in range(20):
+            module(images.to(torch.float32).div(255).sub(0.47).div(0.25))
+    return module.eval()
+
+
+def _images(samples: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(2018)
+    images = torch.randint(0, 256, (samples, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    return images, torch.randint(0, 10, (samples,), generator=generator)
+
+
+def _directions(module: nn.Module) -> tuple[Direction, Direction]:
+    network, point = ModuleNetwork(module), point_of(module)
+
+    def made(seed: int) -> Direction:
+        raw = random_direction(network, seed, "x")
+        return normalise(raw, point, network, Rule()).to(torch.float32)
+
+    return made(1), made(2)
+
+
+def _truth(
+    module: nn.Module, inputs: Tensor, targets: Tensor, x: Direction, y: Direction
+) -> NDArray[np.float64]:
+    """The cells' losses in float64."""
+    setting = Setting(ModuleNetwork(module), Loss.named("cross_entropy"), 250, Precision.FLOAT64)
+    data = Dataset("data", (inputs,), targets)
+    evaluator = plane_evaluator(setting, point_of(module), x, y, [data])
+    return np.array([result.datasets[0].loss for result in evaluator.evaluate(CELLS)])
+
+
+def _error(losses: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
+    """The largest relative error of a cell's loss."""
+    return float(f"{np.max(np.abs(losses - truth) / np.abs(truth)):.2e}")
+
+
+def _flops(module: nn.Module, inputs: Tensor) -> float:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(inputs)
+    return float(counter.get_total_flops())

@@ -1,0 +1,164 @@
+"""Calls rewritten for a CPU: the same values, NaN included, and nothing written over that is read.
+
+Every case is run twice on the same inputs: what a rewrite spoils shows in the second run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tests.benchmarks.networks import ResNet
+from tests.program_binding.exported import Case, exported
+from tests.program_binding.test_folding import _operators
+from tests.support.module_network import seeded
+from workers.engine.network import Point
+from workers.program.fusing import linear, relu_in_place
+
+
+class Sums(nn.Module):
+    """Sums and ReLUs whose arguments are read before, after, or through views."""
+
+    def __init__(self, forward: Callable[[Sums, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.narrow = nn.Conv2d(4, 1, 1)
+        self.shift = nn.Parameter(torch.randn(1, 4, 8, 8))
+        self.rule = forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rule(self, x)
+
+
+def _read_again(m: Sums, x: Tensor) -> Tensor:
+    first = m.a(x)
+    return F.relu(m.b(first) + first) + first
+
+
+def _own_input(m: Sums, x: Tensor) -> Tensor:
+    first = F.relu(m.a(x))
+    return F.relu(first + m.b(first))
+
+
+def _view_kept(m: Sums, x: Tensor) -> Tensor:
+    first = m.a(x)
+    part = first[:, :2]
+    second = F.relu(first)
+    return m.b(second).flatten(1).sum(1, keepdim=True) + part.flatten(1)
+
+
+def _input_itself(m: Sums, x: Tensor) -> Tensor:
+    return F.relu(m.a(x) + x) + F.relu(x)
+
+
+def _broadcast(m: Sums, x: Tensor) -> Tensor:
+    return F.relu(m.narrow(x) + m.a(x)) + m.narrow(F.relu(m.b(x)))
+
+
+def _of_the_point(m: Sums, x: Tensor) -> Tensor:
+    moved = m.shift + m.shift
+    return F.relu(m.a(x) + moved) + moved
+
+
+def _twice(m: Sums, x: Tensor) -> Tensor:
+    first = m.a(x)
+    return first + first
+
+
+def _returned(m: Sums, x: Tensor) -> Tensor:
+    return m.a(F.relu(x)) + m.b(x)
+
+
+CASES = {
+    rule.__name__.strip("_"): rule
+    for rule in (
+        _read_again,
+        _own_input,
+        _view_kept,
+        _input_itself,
+        _broadcast,
+        _of_the_point,
+        _twice,
+        _returned,
+    )
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_values_stay_and_nothing_is_spoilt(name: str, channels_last: bool, tmp_path: Path) -> None:
+    images = torch.randn(5, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    case = exported(lambda: seeded(lambda: Sums(CASES[name])), (images,), tmp_path)
+    point, given = case.point, images
+    if channels_last:
+        given = images.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        infer = case.network().at(point.parameters, point.buffers)
+        first = infer(given).clone()
+        second = infer(given)
+    assert torch.equal(given, images)
+    assert torch.equal(first, second)
+    assert torch.allclose(first, case.eager(images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    folder = tmp_path_factory.mktemp("fusing")
+    return exported(lambda: seeded(lambda: ResNet(14)), (images,), folder)
+
+
+def test_a_residual_networks_sums_are_its_convolutions(resnet: Case) -> None:
+    """Identity skips, their empty paddings and whole slices included, cost no pass of their own."""
+    images = resnet.inputs[0].contiguous(memory_format=torch.channels_last)
+    names = _operators(resnet.network(), resnet.point, images)
+    joined = sum("_convolution_pointwise_" in name for name in names)
+    assert joined == 6
+    assert not any("add" in name for name in names)
+    assert sum("pad" in name for name in names) == 2
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_no_number_in_the_middle_is_none_at_the_end(
+    resnet: Case, dtype: torch.dtype, value: float
+) -> None:
+    point = resnet.point
+    name = next(n for n in point.parameters if n.endswith("blocks.1.conv2.weight"))
+    weight = point.parameters[name].clone()
+    weight[0, 0, 1, 1] = value
+    cast = Point(
+        {n: t.to(dtype) for n, t in {**point.parameters, name: weight}.items()},
+        {n: t.to(dtype) if t.is_floating_point() else t for n, t in point.buffers.items()},
+    )
+    images = resnet.inputs[0].to(dtype).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        outputs = resnet.network().at(cast.parameters, cast.buffers)(images)
+    assert bool(outputs.isnan().any())
+
+
+def test_a_relu_in_place_is_the_relu_for_every_bfloat16() -> None:
+    every = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16)
+    values = every.view(torch.bfloat16)
+    wanted, found = torch.relu(values.float()), relu_in_place(values.clone()).float()
+    assert torch.equal(wanted.isnan(), found.isnan())
+    assert torch.equal(wanted.nan_to_num(), found.nan_to_num())
+
+
+@pytest.mark.parametrize("samples", [1, 7, 64, 300])
+@pytest.mark.parametrize("positions", [(), (5,)])
+def test_linear_maps_are_as_exact_as_pytorchs(samples: int, positions: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(samples)
+    x = torch.randn(samples, *positions, 700, generator=generator)
+    weight = torch.randn(33, 700, generator=generator)
+    bias = torch.randn(33, generator=generator)
+    truth = F.linear(x.double(), weight.double(), bias.double())
+    theirs = float((F.linear(x, weight, bias).double() - truth).abs().max())
+    ours = float((linear(x, weight, bias).double() - truth).abs().max())
+    assert ours <= 4 * theirs + 1e-5
+    assert torch.equal(linear(x, weight, None).isnan(), torch.zeros_like(truth).bool())

@@ -1,0 +1,252 @@
+"""Calls of a CPU's inference with fewer passes over memory, and on oneDNN's products.
+
+Three rewrites, each of which leaves the values what they were but for rounding:
+
+    a convolution and the sum after it    the convolution adds into the other summand
+    a ReLU, or a sum                      in the place of an argument that nobody reads any more
+    a linear map                          oneDNN's product instead of MKL's in float32, which on
+                                          processors of other makers takes narrower instructions
+
+oneDNN would take a ReLU into its convolutions as well, but there it turns NaN into zero: a cell
+that is NaN must say so, so ReLUs stay by themselves.
+
+Owns which calls may be rewritten, and the functions that take their place. What may be written
+over: only what a call of the same batch made afresh, and only by its last reader.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from service.programs.graph import TensorRef
+from workers.program.operators import Call
+from workers.program.schedule import reads
+
+_CONVOLUTION: Final = "aten.conv2d.default"
+_LINEAR: Final = "aten.linear.default"
+_ADD: Final = "aten.add.Tensor"
+_RELU: Final = "aten.relu.default"
+#: Operators whose result is in memory of its own, never a view of an argument.
+_FRESH: Final = frozenset(
+    {
+        _CONVOLUTION,
+        _LINEAR,
+        _ADD,
+        _RELU,
+        "aten.conv1d.default",
+        "aten.conv3d.default",
+        "aten.batch_norm.default",
+        "aten.layer_norm.default",
+        "aten.mul.Tensor",
+        "aten.max_pool2d.default",
+        "aten.avg_pool2d.default",
+        "aten.gelu.default",
+        "aten.constant_pad_nd.default",
+        "aten.pad.default",
+        "aten.mean.dim",
+    }
+)
+#: Below this many multiplications MKL's smaller start-up counts for more.
+_SMALL_PRODUCT: Final = 1 << 20
+#: As a 16-bit integer, the smallest bfloat16 that is no number: everything below is negative.
+_NEGATIVE_INFINITY: Final = -128
+
+
+def fuse(calls: Sequence[Call], output: int, fixed: frozenset[int]) -> tuple[Call, ...]:
+    """The calls rewritten for inference on a CPU.
+
+    Args:
+        output: number of the program's result.
+        fixed: numbers of the values that depend on the point alone; never written over.
+    """
+    joined = _sums_into_convolutions(list(calls), output, fixed)
+    return tuple(_in_place(joined, output, fixed))
+
+
+def _sums_into_convolutions(calls: list[Call], output: int, fixed: frozenset[int]) -> list[Call]:
+    while True:
+        uses = _Uses(calls, output, fixed)
+        found = next(
+            (
+                (index, place)
+                for index, call in enumerate(calls)
+                if _is_sum(call)
+                for place in (0, 1)
+                if _joinable(calls, uses, index, place)
+            ),
+            None,
+        )
+        if found is None:
+            return calls
+        index, place = found
+        product, other = (call_argument(calls[index], p) for p in (place, 1 - place))
+        maker = uses.made_by[product.value]
+        convolution = calls[maker]
+        calls[index] = replace(
+            convolution,
+            operator="convolution added",
+            function=convolution_added,
+            positional=(other, *convolution.positional),
+            outputs=calls[index].outputs,
+        )
+        del calls[maker]
+
+
+def call_argument(call: Call, place: int) -> TensorRef:
+    argument = call.positional[place]
+    assert isinstance(argument, TensorRef)  # noqa: S101 - `_is_sum` saw to it
+    return argument
+
+
+def _joinable(calls: list[Call], uses: _Uses, index: int, place: int) -> bool:
+    """Whether summand `place` is a convolution's that can add into the other one's memory."""
+    product, other = (call_argument(calls[index], p).value for p in (place, 1 - place))
+    maker = uses.made_by.get(product)
+    if maker is None or product == other or uses.readers[product] != [index]:
+        return False
+    convolution = calls[maker]
+    return (
+        convolution.operator == _CONVOLUTION
+        and not convolution.keywords
+        and other not in reads(convolution)
+        and uses.expendable(other, index)
+    )
+
+
+def _in_place(calls: list[Call], output: int, fixed: frozenset[int]) -> list[Call]:
+    uses = _Uses(calls, output, fixed)
+    rewritten = []
+    for index, call in enumerate(calls):
+        if call.operator == _RELU and not call.keywords and len(call.positional) == 1:
+            if uses.expendable(call_argument(call, 0).value, index):
+                call = replace(call, function=relu_in_place)
+        elif _is_sum(call):
+            a, b = call_argument(call, 0), call_argument(call, 1)
+            if a != b and uses.expendable(a.value, index):
+                call = replace(call, function=sum_in_place)
+            elif a != b and uses.expendable(b.value, index):
+                call = replace(call, function=sum_in_place, positional=(b, a))
+        elif call.operator == _LINEAR and not call.keywords:
+            call = replace(call, function=linear)
+        rewritten.append(call)
+    return rewritten
+
+
+def _is_sum(call: Call) -> bool:
+    return (
+        call.operator == _ADD
+        and not call.keywords
+        and len(call.positional) == 2
+        and all(isinstance(argument, TensorRef) for argument in call.positional)
+    )
+
+
+class _Uses:
+    """Which call makes each value, and which ones read it, in order."""
+
+    def __init__(self, calls: Sequence[Call], output: int, fixed: frozenset[int]) -> None:
+        self._calls, self._output, self._fixed = calls, output, fixed
+        self.made_by = {v: index for index, call in enumerate(calls) for v in call.outputs}
+        self.readers: dict[int, list[int]] = defaultdict(list)
+        for index, call in enumerate(calls):
+            for value in dict.fromkeys(reads(call)):
+                self.readers[value].append(index)
+
+    def expendable(self, value: int, reader: int) -> bool:
+        """Whether `reader` may write over the value: it is the last to read it, nobody else keeps
+        a view of it, and the memory is a batch's own.
+        """
+        maker = self.made_by.get(value)
+        if maker is None or value == self._output or value in self._fixed:
+            return False
+        readers = self.readers[value]
+        return (
+            self._is_fresh(self._calls[maker])
+            and readers[-1] == reader
+            and all(self._is_fresh(self._calls[other]) for other in readers[:-1])
+        )
+
+    def _is_fresh(self, call: Call) -> bool:
+        return call.operator in _FRESH or call.operator == "convolution added"
+
+
+def convolution_added(
+    other: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """conv2d(x) + other, in `other`'s memory where its shape, type and format are the result's."""
+    shape = (len(x), len(weight), *_positions(x, weight, stride, padding, dilation))
+    if (
+        x.dim() == 4
+        and other.shape == shape
+        and other.dtype == x.dtype == weight.dtype
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and other.is_contiguous(memory_format=torch.channels_last)
+        and x.is_contiguous(memory_format=torch.channels_last)
+    ):
+        result: Tensor = _CONVOLUTION_INTO(
+            other, x, weight, bias, padding, stride, dilation, groups, "add", 1.0, None, [], None
+        )
+        return result
+    return torch.conv2d(x, weight, bias, stride, padding, dilation, groups) + other
+
+
+_CONVOLUTION_INTO: Final[Any] = torch.ops.mkldnn._convolution_pointwise_.binary
+
+
+def _positions(
+    x: Tensor,
+    weight: Tensor,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> tuple[int, ...]:
+    sizes = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=False)
+    return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes)
+
+
+def relu_in_place(x: Tensor) -> Tensor:
+    """max(x, 0) in x's memory; NaN stays NaN."""
+    if x.dtype is torch.bfloat16:
+        # one comparison of integers instead of two conversions
+        functional.threshold_(x.view(torch.int16), _NEGATIVE_INFINITY, 0)
+        return x
+    return torch.relu_(x)
+
+
+def sum_in_place(a: Tensor, b: Tensor) -> Tensor:
+    """a + b, in a's memory where its shape and type are the result's."""
+    if a.shape == b.shape and a.dtype == b.dtype:
+        return a.add_(b)
+    return a + b
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """xWᵀ + b."""
+    if (
+        x.dtype is torch.float32
+        and weight.dtype is torch.float32
+        and x.dim() >= 2
+        and x.numel() * len(weight) >= _SMALL_PRODUCT
+        and x.is_contiguous()
+        and weight.is_contiguous()
+    ):
+        result: Tensor = _PRODUCT(x, weight, bias, "none", [], "")
+        return result
+    return functional.linear(x, weight, bias)
+
+
+_PRODUCT: Final[Any] = torch.ops.mkldnn._linear_pointwise.default
