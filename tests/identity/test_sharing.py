@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import lossatlas
 import pytest
 
 from service.ledger import audit
@@ -203,3 +208,34 @@ def test_the_link_is_whole_where_the_services_own_address_is_known(
         link = http.post(f"/v1/landscapes/{landscape}/shares", json={}).json()
         assert link["url"].startswith("https://atlas.example/s/")
         assert api.client().get(link["url"].removeprefix("https://atlas.example")).is_success
+
+
+@pytest.mark.usefixtures("sharing")
+def test_by_the_client_and_the_command(running: Serving, landscape: str, nobody: Caller) -> None:
+    _, secret = running.key("submitter", [PROJECT])
+    with lossatlas.Client(running.url, secret) as client:
+        made = client.share(landscape, expires_in=timedelta(hours=1), theme="dark")
+        assert made.url.startswith(f"{running.url}/s/")
+        assert made.figure == {"theme": "dark"}
+        assert timedelta(minutes=59) < made.expires_at - datetime.now(UTC) <= timedelta(hours=1)
+        assert nobody.http.get(made.url).content.startswith(PNG)
+        assert made.id in {share.id for share in client.shares(project=PROJECT)}
+        assert client.unshare(made).revoked_at is not None
+        assert nobody.http.get(made.url).status_code == 404
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lossatlas.cli.command", *arguments],
+            env={**os.environ, "LOSSATLAS_URL": running.url, "LOSSATLAS_KEY": secret},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    shared = command("share", landscape, "--view", "curve", "--days", "1")
+    assert shared.returncode == 0, shared.stderr
+    assert nobody.http.get(shared.stdout.strip()).content.startswith(PNG)
+    ended = command("unshare", shared.stderr.split()[-1])
+    assert ended.returncode == 0, ended.stderr
+    assert nobody.http.get(shared.stdout.strip()).status_code == 404

@@ -213,6 +213,10 @@ class AsyncClient:
     convexity_map = _gives_job(Client.convexity_map)
     submit = _gives_job(Client.submit)
 
+    share = _awaited(Client.share)
+    unshare = _awaited(Client.unshare)
+    shares = _lists(Client.shares)
+
     job = _gives_job(Client.job)
     landscape = _gives_landscape(Client.landscape)
     model = _awaited(Client.model)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel
 
+from lossatlas import sharing
 from lossatlas.curvature import density_spec, trace_spec
 from lossatlas.directions import DirectionLike, direction_spec, random_directions
 from lossatlas.discovery import find_endpoint
@@ -22,7 +24,16 @@ from lossatlas.sampling import SamplingLike, sampling_spec
 from lossatlas.steps import Call, Steps, call, fetch
 from lossatlas.trajectories import run_spec
 from lossatlas.transport import Transport
-from lossatlas.values import Checkpoint, Dataset, Direction, JobState, LandscapeRecord, Model
+from lossatlas.values import (
+    Checkpoint,
+    Dataset,
+    Direction,
+    JobState,
+    LandscapeRecord,
+    MadeShare,
+    Model,
+    Share,
+)
 
 T = TypeVar("T")
 _V = TypeVar("_V", bound=BaseModel)
@@ -517,6 +528,33 @@ class Client:
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         request = Call("POST", "/v1/jobs", json_body=dict(spec), headers=headers)
         return self._run(self._submitting(request))
+
+    def share(
+        self,
+        landscape: Landscape | str,
+        *,
+        expires_in: timedelta | float | None = None,
+        **figure: Any,
+    ) -> MadeShare:
+        """A link to a landscape's picture (PNG) for people without a key; `url` is its address.
+
+        Args:
+            expires_in: seconds; a week when left out, 90 days at most.
+            figure: what it shows, as for `Landscape.figure` (`view`, `metric`, `theme`, …), fixed
+                from now on.
+
+        Raises:
+            ConflictError: an administrator has not turned links on for the project.
+        """
+        return self._run(sharing.making(self.endpoint.url, _id(landscape), expires_in, figure))
+
+    def unshare(self, share: Share | str) -> Share:
+        """Ends a link, at once and for good. Raises NotFoundError."""
+        return self._run(sharing.ending(_id(share)))
+
+    def shares(self, /, **filters: Any) -> Listing[Share]:
+        """Links, newest first, dead ones included; filter `project`."""
+        return self._listed("/v1/shares", filters, Share.model_validate)
 
     # finding
 

@@ -18,6 +18,7 @@ from lossatlas.cli import (
     gallery,
     listing,
     pushing,
+    sharing,
     tracing,
 )
 from lossatlas.cli.output import say, show_error, show_json
@@ -46,6 +47,8 @@ app.command("interpolate")(computing.interpolate)
 app.command("line")(computing.line)
 app.command("trajectory")(tracing.trajectory)
 app.command("curvature")(bending.curvature)
+app.command("share")(sharing.share)
+app.command("unshare")(sharing.unshare)
 app.command("wait")(following.wait)
 app.command("status")(following.status)
 app.command("cancel")(following.cancel)
