@@ -28,7 +28,9 @@ from lossatlas.errors import (
     JobCancelled,
     JobFailed,
     LossatlasError,
+    NotComparableError,
     NotFoundError,
+    PreconditionFailedError,
     ProblemError,
     ProgramRefusedError,
     RateLimitedError,
@@ -45,14 +47,16 @@ from lossatlas.landscapes import Landscape
 from lossatlas.listing import Listing
 from lossatlas.sampling import Adaptive
 from lossatlas.trajectories import Trajectory, TrajectoryRun
-from lossatlas.values import Checkpoint, Dataset, Direction, Model, Progress
+from lossatlas.values import Alias, Check, Checkpoint, Dataset, Direction, Model, Progress
 
 __all__ = [
     "Adaptive",
+    "Alias",
     "AsyncClient",
     "AsyncJob",
     "AsyncLandscape",
     "AuthenticationError",
+    "Check",
     "Checkpoint",
     "Client",
     "ConfigurationError",
@@ -76,7 +80,9 @@ __all__ = [
     "Listing",
     "LossatlasError",
     "Model",
+    "NotComparableError",
     "NotFoundError",
+    "PreconditionFailedError",
     "ProblemError",
     "ProgramRefusedError",
     "Progress",

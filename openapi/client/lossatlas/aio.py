@@ -213,6 +213,15 @@ class AsyncClient:
     convexity_map = _gives_job(Client.convexity_map)
     submit = _gives_job(Client.submit)
 
+    check = _awaited(Client.check)
+    verdict = _awaited(Client.verdict)
+    checks = _lists(Client.checks)
+    set_alias = _awaited(Client.set_alias)
+    remove_alias = _awaited(Client.remove_alias)
+    alias = _awaited(Client.alias)
+    aliases = _lists(Client.aliases)
+    alias_history = _lists(Client.alias_history)
+
     share = _awaited(Client.share)
     unshare = _awaited(Client.unshare)
     shares = _lists(Client.shares)

@@ -12,6 +12,8 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel
 
 from lossatlas import sharing
+from lossatlas import aliases, checks
+from lossatlas.checks import RuleLike
 from lossatlas.curvature import density_spec, trace_spec
 from lossatlas.directions import DirectionLike, direction_spec, random_directions
 from lossatlas.discovery import find_endpoint
@@ -25,6 +27,9 @@ from lossatlas.steps import Call, Steps, call, fetch
 from lossatlas.trajectories import run_spec
 from lossatlas.transport import Transport
 from lossatlas.values import (
+    Alias,
+    AliasMove,
+    Check,
     Checkpoint,
     Dataset,
     Direction,
@@ -555,6 +560,74 @@ class Client:
     def shares(self, /, **filters: Any) -> Listing[Share]:
         """Links, newest first, dead ones included; filter `project`."""
         return self._listed("/v1/shares", filters, Share.model_validate)
+
+    # judging
+
+    def check(
+        self,
+        landscape: Landscape | str,
+        rules: Sequence[RuleLike] | RuleLike,
+        *,
+        baseline: Landscape | Model | Checkpoint | str | None = None,
+        standard_errors: float | None = None,
+    ) -> Check:
+        """Holds a landscape against rules over its derived measures; the verdict is kept.
+
+        Args:
+            rules: lines such as `sharpness <= 3`, `sharpness <= baseline + 10%` or
+                `center_accuracy[test] >= baseline - 1%`, or mappings of a rule's fields.
+            baseline: a landscape; an alias (`vision/prod`); or a model or a checkpoint, which
+                stands for its latest comparable landscape.
+            standard_errors: how many count as doubt; 2 when left out.
+
+        Raises:
+            NotComparableError: names every term in which the landscapes differ.
+        """
+        other = None if baseline is None else _id(baseline)
+        return self._run(checks.checking(_id(landscape), rules, other, standard_errors))
+
+    def verdict(self, check: str) -> Check:
+        """A check on record by its id."""
+        return self._run(_found(Check, f"/v1/checks/{check}"))
+
+    def checks(self, /, **filters: Any) -> Listing[Check]:
+        """Checks on record, newest first; filters `project landscape verdict`."""
+        return self._listed("/v1/checks", filters, Check.model_validate)
+
+    def set_alias(
+        self,
+        alias: str,
+        target: Landscape | Model | Checkpoint | str,
+        *,
+        note: str | None = None,
+        expected: str | None = None,
+    ) -> Alias:
+        """Points an alias (`vision/prod`) at something of its project; the move is on record.
+
+        Args:
+            expected: what it must name still; `absent`: there must be none yet.
+
+        Raises:
+            ForbiddenError: this key has no right to move aliases.
+            PreconditionFailedError: it is not as expected.
+        """
+        return self._run(aliases.moving(alias, _id(target), note, expected))
+
+    def remove_alias(self, alias: str, *, expected: str | None = None) -> Alias:
+        """Removes an alias; what it was. Its history stays. Raises as `set_alias`."""
+        return self._run(aliases.removing(alias, expected))
+
+    def alias(self, alias: str) -> Alias:
+        """What `vision/prod` names."""
+        return self._run(aliases.finding(alias))
+
+    def aliases(self, /, **filters: Any) -> Listing[Alias]:
+        """Aliases by project and name; filter `project`."""
+        return self._listed("/v1/aliases", filters, Alias.model_validate)
+
+    def alias_history(self, alias: str) -> Listing[AliasMove]:
+        """Its moves, newest first."""
+        return self._listed(f"{aliases.place(alias)}/history", {}, AliasMove.model_validate)
 
     # finding
 

@@ -113,8 +113,22 @@ class IncompatibleInputsError(InvalidRequestError):
     """Model, checkpoint, data and directions do not belong together."""
 
 
+class NotComparableError(InvalidRequestError):
+    """Two landscapes answer different questions."""
+
+    @property
+    def differences(self) -> Sequence[Mapping[str, Any]]:
+        """Each with `field`, and its value of the `landscape` and of the `baseline`."""
+        found = self.body.get("differences")
+        return found if isinstance(found, list) else []
+
+
 class ConflictError(ProblemError):
     """Not in the present state."""
+
+
+class PreconditionFailedError(ConflictError):
+    """It is not as it was expected to be: somebody else was faster."""
 
 
 class RateLimitedError(ProblemError):
@@ -155,6 +169,8 @@ _BY_CODE: Final[Mapping[str, type[ProblemError]]] = {
     "targets_invalid": DatasetInvalidError,
     "incompatible_inputs": IncompatibleInputsError,
     "direction_invalid": IncompatibleInputsError,
+    "not_comparable": NotComparableError,
+    "precondition_failed": PreconditionFailedError,
     "rate_limited": RateLimitedError,
     "unavailable": UnavailableError,
 }

@@ -165,3 +165,113 @@ class LandscapeRecord(_Value):
     derived: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
     created_at: datetime
+
+
+class Alias(_Value):
+    """A name for a model, a checkpoint or a landscape. `revision` is that of its last move."""
+
+    project: str
+    name: str
+    alias: str
+    target: str
+    revision: int
+    note: str | None = None
+    moved_at: datetime
+    moved_by: str | None = None
+
+
+class AliasMove(_Value):
+    """A move on record. No `from_target`: it was made; no `to_target`: it was removed."""
+
+    revision: int
+    from_target: str | None = None
+    to_target: str | None = None
+    note: str | None = None
+    at: datetime
+    by: str | None = None
+
+
+class Share(_Value):
+    """A link to a figure, without its secret. `figure` is what it shows."""
+
+    id: str
+    landscape: str
+    project: str
+    figure: dict[str, Any] = {}
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None = None
+
+
+class MadeShare(Share):
+    """A link just made; its address cannot be had again."""
+
+    url: str
+
+
+class Estimate(_Value):
+    """A measure's number; `low` and `high` are certain bounds where they are not the value."""
+
+    value: float | None = None
+    stderr: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class LimitResult(_Value):
+    """One limit of a rule: `margin` says how far inside `bound` the value lies."""
+
+    limit: str
+    given: float
+    text: str
+    bound: float | None = None
+    error: float | None = None
+    margin: float | None = None
+    verdict: str
+    reason: str | None = None
+
+
+class RuleResult(Estimate):
+    """A rule with its numbers and its verdict; `reason` says why it does not pass."""
+
+    rule: dict[str, Any]
+    text: str
+    dataset: str
+    verdict: str
+    reason: str | None = None
+    definition: str = ""
+    baseline: Estimate | None = None
+    limits: tuple[LimitResult, ...] = ()
+
+
+class Baseline(_Value):
+    """What a landscape was compared with. `identical`: the very numbers under check."""
+
+    asked: str
+    alias_target: str | None = None
+    alias_revision: int | None = None
+    landscape: str
+    data: str
+    model: str
+    origin: str | None = None
+    identical: bool = False
+
+
+class Check(_Value):
+    """A verdict on record: pass, fail or inconclusive."""
+
+    id: str
+    project: str
+    landscape: str
+    data: str
+    verdict: str
+    baseline: Baseline | None = None
+    standard_errors: float
+    rules: tuple[RuleResult, ...]
+    created_at: datetime
+    created_by: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rule passes."""
+        return self.verdict == "pass"

@@ -10,12 +10,15 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from lossatlas.cli import (
+    aliasing,
     bending,
     computing,
+    continuous,
     doctor,
     exits,
     following,
     gallery,
+    gating,
     listing,
     pushing,
     sharing,
@@ -26,8 +29,8 @@ from lossatlas.errors import LossatlasError
 
 EPILOG = (
     "The service is found by LOSSATLAS_URL and LOSSATLAS_KEY, or by .lossatlas/endpoint.json here "
-    "or above. Exit codes: 0 done, 2 usage or credentials, 3 the job failed, 4 timed out, 5 the "
-    "service cannot be reached."
+    "or above. Exit codes: 0 done, 1 a gate failed, 2 usage or credentials, 3 the job failed, 4 "
+    "timed out, 5 the service cannot be reached."
 )
 
 app = typer.Typer(
@@ -49,6 +52,10 @@ app.command("trajectory")(tracing.trajectory)
 app.command("curvature")(bending.curvature)
 app.command("share")(sharing.share)
 app.command("unshare")(sharing.unshare)
+app.command("gate")(gating.gate)
+app.command("ci")(continuous.ci)
+app.command("ci-key")(continuous.show_key)
+app.add_typer(aliasing.app, name="alias")
 app.command("wait")(following.wait)
 app.command("status")(following.status)
 app.command("cancel")(following.cancel)

@@ -17,11 +17,12 @@ from lossatlas.errors import (
 )
 
 DONE: Final = 0
+GATE_FAILED: Final = 1
 USAGE: Final = 2
 JOB_FAILED: Final = 3
 TIMED_OUT: Final = 4
 UNREACHABLE: Final = 5
-#: A fault of this package (1 is kept for a gate that says no).
+#: A fault of this package.
 FAULT: Final = 70
 INTERRUPTED: Final = 130
 

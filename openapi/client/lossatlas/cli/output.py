@@ -47,8 +47,8 @@ def show_error(error: LossatlasError, *, as_json: bool) -> None:
         say(line)
 
 
-def error_lines(error: LossatlasError) -> Iterable[str]:
-    """The error in words."""
+def error_lines(error: LossatlasError, resume: str | None = None) -> Iterable[str]:
+    """The error in words; `resume` is the command that goes on, where there is a better one."""
     if isinstance(error, ProblemError):
         what = f"{error.job} failed" if isinstance(error, JobFailed) else "refused"
         yield f"lossatlas: {what} ({error.code}): {error.detail or error.title}"
@@ -63,7 +63,9 @@ def error_lines(error: LossatlasError) -> Iterable[str]:
     else:
         yield f"lossatlas: {error}"
     if isinstance(error, WaitTimeout):
-        yield f"resume with: lossatlas wait {error.job}"
+        resume = resume or f"lossatlas wait {error.job}"
+    if resume is not None:
+        yield f"resume with: {resume}"
     if isinstance(error, JobFailed | JobCancelled):
         yield f"try again with: lossatlas retry {error.job} --wait"
 

@@ -1,0 +1,1 @@
+"""What a gate came to, written for people and for CI systems."""
