@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service import telemetry
 from service.aliases.routes import router as aliases_router
+from service.catalog.routes import router as catalog_router
 from service.checks.routes import router as checks_router
 from service.datasets.routes import router as datasets_router
 from service.directions.routes import router as directions_router
@@ -29,10 +30,13 @@ from service.http.services import Services
 from service.jobs.routes import router as jobs_router
 from service.keys import service as key_service
 from service.keys.routes import router as keys_router
+from service.landscapes.differences import router as differences_router
+from service.landscapes.editing import router as landscape_edits_router
 from service.landscapes.routes import router as landscapes_router
 from service.landscapes.sharing.routes import router as sharing_router
 from service.ledger import schema
 from service.ledger.session import Database
+from service.models.editing import router as model_edits_router
 from service.models.routes import router as models_router
 from service.objects.routes import router as objects_router
 from service.projects.routes import router as projects_router
@@ -49,10 +53,13 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     objects_router,
     uploads_router,
     models_router,
+    model_edits_router,
     datasets_router,
     directions_router,
     jobs_router,
     landscapes_router,
+    landscape_edits_router,
+    differences_router,
     sharing_router,
     checks_router,
     aliases_router,
@@ -60,6 +67,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     sessions_router,
     trusts_router,
     projects_router,
+    catalog_router,
 )
 
 

@@ -70,6 +70,7 @@ class FigureOptions:
         x_label, y_label: names of a plane's axes, in place of α and β, or of a trajectory's
             components.
         trajectory: draw the path of training where the grid has one.
+        plain: of a PNG the plot alone, cut out at its frame: for small pictures in lists.
         samples: mark the cells that were evaluated where others were interpolated.
     """
 
@@ -87,6 +88,7 @@ class FigureOptions:
     y_label: str | None = None
     trajectory: bool = True
     samples: bool = False
+    plain: bool = False
     caption: Caption = field(default_factory=Caption)
 
     def __post_init__(self) -> None:

@@ -112,7 +112,7 @@ class Plane:
         self._put(self.left, top + self.above, *self.size)
         if self.path is not None:
             self.path.arrows(self.axes)
-        if self.lines is not None and self.scale is not None:
+        if self.lines is not None and self.scale is not None and not self.options.plain:
             self._label_lines(self.lines, self.levels, self.scale)
 
     def _put(self, left: float, top: float, width: float, height: float) -> None:

@@ -7,6 +7,7 @@ is configured to elsewhere in the process.
 from __future__ import annotations
 
 import io
+import math
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,9 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.image import imsave
 
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.trajectory import Trajectory
@@ -67,13 +70,15 @@ def render(result: GridResult, options: FigureOptions, file_format: Format = "pn
         result: finished or partial.
         options: what to show and how.
     Returns:
-        PNG or SVG, `options.width` pixels wide.
+        PNG or SVG, `options.width` pixels wide; narrower, if it is to be plain.
     Raises:
         ValueError: the view does not fit the grid.
         KeyError: no such data set or metric.
     """
     with alone():
         page = compose(result, options)
+        if file_format == "png" and options.plain:
+            return _plain(page)
         return _png(page) if file_format == "png" else _svg(page)
 
 
@@ -190,6 +195,19 @@ def _drawing(
 def _png(page: Page) -> bytes:
     out = io.BytesIO()
     page.canvas.print_png(out, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    return out.getvalue()
+
+
+def _plain(page: Page) -> bytes:
+    """What lies within the frame of the plot, the first axes of every drawing."""
+    page.canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(page.canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    frame = page.figure.axes[0].get_window_extent()
+    rows = slice(math.floor(len(pixels) - frame.y1) + 1, math.ceil(len(pixels) - frame.y0) - 1)
+    columns = slice(math.floor(frame.x0) + 1, math.ceil(frame.x1) - 1)
+    out = io.BytesIO()
+    cut = np.ascontiguousarray(pixels[rows, columns])
+    imsave(out, cut, format="png", metadata={"Software": None})  # type: ignore[dict-item]
     return out.getvalue()
 
 

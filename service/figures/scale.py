@@ -97,7 +97,7 @@ def scale_of(values: NDArray[np.float64], options: FigureOptions) -> Scale | Non
 
 def scale_of_metric(values: NDArray[np.float64], options: FigureOptions) -> Scale | None:
     """As `scale_of`, with the ends that suit the metric: 0 to 1 for a ratio of curvatures, zero in
-    the middle for eigenvalues of both signs.
+    the middle for eigenvalues of both signs and for differences.
     """
     bound = options.vmin is not None or options.vmax is not None or options.log is not None
     known = values[np.isfinite(values)]
@@ -105,7 +105,8 @@ def scale_of_metric(values: NDArray[np.float64], options: FigureOptions) -> Scal
         return scale_of(values, options)
     if options.metric == "ratio":
         return scale_of(values, replace(options, vmin=0.0, vmax=1.0, log=False))
-    if options.metric in ("lambda_max", "lambda_min") and known.min() < 0:
+    signed = options.metric in ("lambda_max", "lambda_min") and known.min() < 0
+    if signed or options.metric == "difference":
         return _around_zero(known)
     return scale_of(values, options)
 
@@ -115,7 +116,7 @@ def _around_zero(known: NDArray[np.float64]) -> Scale:
     size = np.abs(known)
     end = float(np.quantile(size, _MOST_SHARE))
     if not end > 0 or size.max() <= _FAR * end:
-        end = float(size.max())
+        end = float(size.max()) or 1.0
     below, above = int((known < -end).sum()), int((known > end).sum())
     notes = []
     if below + above:

@@ -79,6 +79,11 @@ class FigureQuery(BaseModel):
         default=False,
         description="Mark the evaluated cells of an adaptive surface seen from above.",
     )
+    plain: bool = Field(
+        default=False,
+        description="The plot alone, cut out at its frame, and so narrower; PNG. For small "
+        "pictures in lists.",
+    )
     beside: tuple[LandscapeId, ...] = Field(
         default=(),
         max_length=MOST_OVERLAID - 1,
@@ -200,6 +205,7 @@ def _options(query: FigureQuery, caption: Caption, metric: str) -> FigureOptions
         width=query.width,
         dataset=query.dataset,
         trajectory=query.trajectory,
+        plain=query.plain,
         samples=query.samples,
         caption=caption,
     )

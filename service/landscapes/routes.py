@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime
 
 from service.domain.ids import (
     DatasetId,
     DisplayName,
     JobId,
+    KeyId,
     LandscapeId,
     ModelId,
     ProjectName,
@@ -60,8 +62,12 @@ def list_landscapes(
     kind: Annotated[LandscapeKind | None, Query()] = None,
     tag: Annotated[Tag | None, Query()] = None,
     dataset: Annotated[DatasetId | None, Query(description="Evaluated on this data set.")] = None,
+    author: Annotated[KeyId | None, Query(description="Asked for with this key.")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="Made then or later.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Made before.")] = None,
     text: Annotated[
-        DisplayName | None, Query(description="In the title, the model's name or a tag.")
+        DisplayName | None,
+        Query(description="Words, each in the title, the model's name, a tag or the note."),
     ] = None,
     sort: Annotated[SortBy, Query()] = SortBy.NEWEST,
     limit: Limit = 50,
@@ -81,6 +87,9 @@ def list_landscapes(
         kind=kind,
         tag=tag,
         dataset=dataset,
+        author=author,
+        since=since,
+        until=until,
         text=text,
         ranges=parse_ranges(request.query_params.multi_items()),
         sort=sort,
@@ -249,6 +258,7 @@ def view(
     )
     # with 304 too: a cache takes the headers of that for those that it has
     answer.headers["Content-Security-Policy"] = page_policy()
+    answer.headers["X-Frame-Options"] = "SAMEORIGIN"
     return answer
 
 
@@ -400,6 +410,7 @@ def shown(landscape: LandscapeRecord) -> LandscapeOut:
         origin=landscape.origin,
         title=landscape.title,
         tags=sorted(landscape.tags),
+        note=landscape.note,
         spec=landscape.spec,
         input_digest=landscape.input_digest,
         data=landscape.data,
@@ -417,5 +428,6 @@ def shown(landscape: LandscapeRecord) -> LandscapeOut:
             "figure": f"{here}/figure.png",
             "job": f"/v1/jobs/{landscape.job_id}",
             "model": f"/v1/models/{landscape.model_id}",
+            "history": f"{here}/history",
         },
     )

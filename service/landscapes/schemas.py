@@ -12,10 +12,24 @@ from service.domain.ids import CheckpointId, JobId, LandscapeId, ModelId
 
 
 class SortBy(StrEnum):
-    """Orders of the list; `-` is descending."""
+    """Orders of the list; `-` is descending. By a measure: those that have it."""
 
     NEWEST = "-created_at"
     OLDEST = "created_at"
+    LEAST_BARRIER = "barrier"
+    MOST_BARRIER = "-barrier"
+    LEAST_BASIN_WIDTH = "basin_width"
+    MOST_BASIN_WIDTH = "-basin_width"
+    LEAST_CENTER_LOSS = "center_loss"
+    MOST_CENTER_LOSS = "-center_loss"
+    LEAST_LAMBDA_MAX = "lambda_max"
+    MOST_LAMBDA_MAX = "-lambda_max"
+    LEAST_MINIMUM = "minimum"
+    MOST_MINIMUM = "-minimum"
+    LEAST_ROUGHNESS = "roughness"
+    MOST_ROUGHNESS = "-roughness"
+    LEAST_SHARPNESS = "sharpness"
+    MOST_SHARPNESS = "-sharpness"
 
 
 class LandscapeKind(StrEnum):
@@ -38,6 +52,7 @@ class LandscapeOut(BaseModel):
     origin: CheckpointId | None
     title: str | None
     tags: list[str]
+    note: str | None = Field(description="By people, for people.")
     spec: dict[str, Any]
     input_digest: str = Field(description="Names the question: equal digests, equal results.")
     data: str = Field(description="Digest of the arrays.")

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from service.domain.ids import make_id
 from service.domain.problems import Problem
 from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
-from service.ledger.records import LandscapeRecord, Page
+from service.ledger.records import LandscapeRecord, ModelRecord, Page
 from service.ledger.sqltext import records, rows
 from service.ledger.tables import SORTED_MEASURES, measured
 
@@ -273,3 +273,86 @@ def _where(conditions: Sequence[str]) -> str:
 def _literally(text: str) -> str:
     """The text with LIKE's own signs taken as themselves."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+_NAMED: Final = {"model": "models", "dataset": "datasets", "author": "api_keys"}
+
+
+def names(session: Session, field: str, ids: Collection[str]) -> dict[str, str]:
+    """What models, data sets and authors are called, by id; unknown ids are missing."""
+    found = rows(
+        session,
+        f"SELECT id, name FROM {_NAMED[field]} WHERE id = ANY(:ids)",  # noqa: S608 (constants)
+        ids=[*ids],
+    )
+    return {row["id"]: row["name"] for row in found}
+
+
+def counts_of_models(session: Session, ids: Collection[str]) -> dict[str, int]:
+    """How many landscapes each of these models has."""
+    found = rows(
+        session,
+        "SELECT value, sum(landscapes) AS landscapes FROM landscape_facets"
+        " WHERE field = 'model' AND value = ANY(:ids) GROUP BY value",
+        ids=[*ids],
+    )
+    return {row["value"]: int(row["landscapes"]) for row in found}
+
+
+@dataclass(frozen=True)
+class ModelPoint:
+    """A landscape's sharpness beside what training said of its checkpoint."""
+
+    landscape_id: str
+    model_id: str
+    model: str
+    sharpness: float
+    metrics: Mapping[str, float]
+
+
+def sharpness_and_metrics(session: Session, project: str, limit: int = 400) -> list[ModelPoint]:
+    """The newest landscapes of a project with a sharpness, and their checkpoints' metrics."""
+    value, present = measured("sharpness")
+    found = rows(
+        session,
+        "SELECT l.id, l.model_id, m.name, l.sharpness, c.metrics FROM ("  # noqa: S608 (constants)
+        f" SELECT id, model_id, origin, {value} AS sharpness FROM landscapes"
+        f" WHERE project = :project AND {present} ORDER BY id DESC LIMIT :most) l"
+        " JOIN models m ON m.id = l.model_id JOIN checkpoints c ON c.id = l.origin"
+        " WHERE c.metrics <> '{}'::jsonb ORDER BY l.id",
+        project=project,
+        most=limit,
+    )
+    return [
+        ModelPoint(r["id"], r["model_id"], r["name"], float(r["sharpness"]), r["metrics"])
+        for r in found
+    ]
+
+
+def models_named(
+    session: Session,
+    *,
+    projects: Collection[str] | None,
+    project: str | None,
+    text: str | None,
+    cursor: str | None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[ModelRecord]:
+    """Models, newest first; each word of `text` is part of the name, a tag or the note."""
+    conditions, values = _of_projects(Filters(projects=projects, project=project), "")
+    for number, word in enumerate((text or "").split()):
+        conditions.append(
+            f"concat_ws(E'\\n', name, array_to_string(tags, E'\\n'), note) ILIKE :word_{number}"
+        )
+        values[f"word_{number}"] = f"%{_literally(word)}%"
+    if cursor:
+        conditions.append("id < :before")
+        values["before"] = decode(cursor, str)[0]
+    found = records(
+        session,
+        ModelRecord,
+        f"SELECT * FROM models{_where(conditions)} ORDER BY id DESC LIMIT :most",  # noqa: S608
+        **values,
+        most=bounded(limit) + 1,
+    )
+    return cut(found, limit, lambda model: (model.id,))

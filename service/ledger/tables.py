@@ -43,7 +43,8 @@ metadata = MetaData(
 )
 
 # parts of words are found by an index of trigrams
-event.listen(metadata, "before_create", DDL("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
+_TRIGRAMS = DDL("CREATE EXTENSION IF NOT EXISTS pg_trgm")  # type: ignore[no-untyped-call]
+event.listen(metadata, "before_create", _TRIGRAMS)
 
 _DIGEST: Final = r"~ '^sha256:[0-9a-f]{64}$'"
 _NO_TAGS: Final = text("'{}'::text[]")

@@ -94,6 +94,7 @@ def shown(model: ModelRecord) -> ModelOut:
         architecture=model.architecture,
         loss=model.loss,
         tags=sorted(model.tags),
+        note=model.note,
         metadata=model.metadata,
         state=model.state,
         problem=model.problem,
@@ -105,5 +106,6 @@ def shown(model: ModelRecord) -> ModelOut:
             "checkpoints": f"{here}/checkpoints",
             "jobs": f"/v1/jobs?model={model.id}",
             "landscapes": f"/v1/landscapes?model={model.id}",
+            "history": f"{here}/history",
         },
     )

@@ -97,6 +97,7 @@ class ModelOut(BaseModel):
     architecture: Architecture | None
     loss: LossName
     tags: list[str]
+    note: str | None = Field(description="By people, for people.")
     metadata: dict[str, Any]
     state: ModelState = Field(
         description="`checked`: its structure was read; `ready`: a worker bound and probed it; "

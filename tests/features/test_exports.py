@@ -121,7 +121,7 @@ def test_the_page_runs_under_the_policy_it_is_served_with(
             answer = api.get(f"/v1/landscapes/{found.id}/view")
             assert answer.headers["content-type"].startswith("text/html")
             policy = answer.headers["content-security-policy"]
-            assert "frame-ancestors 'none'" in policy
+            assert "frame-ancestors 'self'" in policy
             assert "unsafe" not in policy
             page = browser.page()
             # the key belongs to the caller and not to the browser, so this goes with the headers

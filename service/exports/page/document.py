@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any, Final
 
 from service.domain.results import GridResult
+from service.domain.sampling import Sampling
 from service.exports.about import About
 from service.exports.page.values import script_safe, values_of
 from service.exports.path import Step
@@ -54,9 +55,10 @@ _STAGE: Final = """\
 def page_policy() -> str:
     """The header `Content-Security-Policy` to serve every page under; pages state it too.
 
-    Names the script and the styles by digest, so it changes whenever they do.
+    Names the script and the styles by digest, so it changes whenever they do. The service's own
+    pages may show it in a frame, others may not.
     """
-    return f"{_policy()}; frame-ancestors 'none'"
+    return f"{_policy()}; frame-ancestors 'self'"
 
 
 def encode_page(
@@ -133,7 +135,9 @@ def _label(result: GridResult, about: About) -> str:
 def _subtitle(result: GridResult, about: About) -> str:
     grid = f"{len(result.x)}" + ("" if result.y is None else f" × {len(result.y)}") + " points"
     samples = ", ".join(f"{d.name}: {d.samples:,} samples" for d in result.datasets)
-    parts = [about.model or "", grid, samples, str(about.provenance.get("dtype") or "")]
+    sampling = Sampling.of(result)
+    sampled = "" if sampling is None else sampling.sentence(result, result.datasets[0])
+    parts = [about.model or "", grid, samples, str(about.provenance.get("dtype") or ""), sampled]
     return " · ".join(part for part in parts if part)
 
 

@@ -610,7 +610,28 @@
       drawSurface();
       drawInk(frame);
       drawBar();
+      share();
     };
+
+    // Several such pages side by side may be turned as one: the page that holds their frames
+    // passes on what each tells of its camera.
+    let said = "";
+    const pose = () => [state.azimuth, state.elevation, state.zoom];
+    const share = () => {
+      if (window.parent === window || said === pose().join()) return;
+      said = pose().join();
+      window.parent.postMessage({ lossatlas: "camera", pose: pose() }, "*");
+    };
+    window.addEventListener("message", ({ source, data }) => {
+      if (source !== window.parent || !data || data.lossatlas !== "camera") return;
+      const given = data.pose;
+      if (!Array.isArray(given) || given.length !== 3 || !given.every(Number.isFinite)) return;
+      state.azimuth = given[0];
+      state.elevation = Math.min(Math.PI / 2, Math.max(0.08, given[1]));
+      state.zoom = Math.min(6, Math.max(0.5, given[2]));
+      said = pose().join();
+      redraw();
+    });
     surface.addEventListener("webglcontextlost", (event) => event.preventDefault());
     surface.addEventListener("webglcontextrestored", () => { setUp(); build(); redraw(); });
 

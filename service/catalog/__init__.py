@@ -1,0 +1,1 @@
+"""The organisation's catalog in a browser: pages without which everything still works by HTTP."""
