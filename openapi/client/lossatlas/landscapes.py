@@ -30,7 +30,7 @@ SUFFIXES = (*FIGURE_SUFFIXES, *DATA_SUFFIXES, *PAGE_SUFFIXES)
 _OPTIONS: Final = frozenset(
     {
         "view", "metric", "dataset", "log", "levels", "vmin", "vmax", "theme", "width",
-        "trajectory", "beside", "labels",
+        "trajectory", "samples", "beside", "labels",
     }
 )  # fmt: skip
 
