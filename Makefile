@@ -12,10 +12,10 @@ PINS   := deploy/constraints.txt
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery up test lint format bench openapi clean
+.PHONY: help setup demo gallery up test test-integrations lint format bench openapi clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and install everything, pinned
 
@@ -42,6 +42,10 @@ up: $(RUN) ## Run the whole service on this machine (Ctrl-C stops it)
 
 test: lint ## Lint, then run the tests against real servers
 	$(BIN)/python -m pytest
+
+test-integrations: $(STAMP) ## Install Lightning, transformers and MLflow; test with them
+	$(PIP) install --quiet --constraint $(PINS) --editable '.[integrations]'
+	$(BIN)/python -m pytest tests/integrations
 
 lint: $(STAMP) ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .

@@ -13,12 +13,13 @@ from typing import Any
 
 @dataclass
 class Reply:
-    """One answer. `cut` closes the connection without any."""
+    """One answer. `cut` closes the connection without any; `gate` is waited for before it."""
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
+    gate: threading.Event | None = None
 
 
 @dataclass
@@ -61,6 +62,8 @@ class Server:
                 body = self.rfile.read(size)
                 server.seen.append(Seen(self.command, self.path, dict(self.headers), body))
                 reply = server.replies[min(len(server.seen), len(server.replies)) - 1]
+                if reply.gate is not None:
+                    reply.gate.wait(60)
                 if reply.cut:
                     self.close_connection = True
                     return

@@ -12,6 +12,7 @@ landscape.save_figure("surface.png")
 """
 
 from lossatlas.aio import AsyncClient, AsyncJob, AsyncLandscape
+from lossatlas.callbacks import Run, training
 from lossatlas.client import Client
 from lossatlas.curvature import Curvature
 from lossatlas.errors import (
@@ -87,6 +88,7 @@ __all__ = [
     "ProgramRefusedError",
     "Progress",
     "RateLimitedError",
+    "Run",
     "ServerError",
     "ServiceUnreachable",
     "Trajectory",
@@ -97,4 +99,5 @@ __all__ = [
     "export_model",
     "save_dataset",
     "save_weights",
+    "training",
 ]

@@ -117,7 +117,7 @@ def weights_of(source: Any, wanted: frozenset[str] | None = None) -> dict[str, A
     for name, value in source.items():
         if not is_torch_tensor(value) and not hasattr(value, "__array__"):
             raise InputError(f"{name!r} is no tensor but {type(value).__name__}")
-        names_of.setdefault(_memory(name, value), []).append(name)
+        names_of.setdefault(memory_of(name, value), []).append(name)
     kept = {}
     for names in names_of.values():
         known = [name for name in names if wanted is not None and name in wanted]
@@ -127,8 +127,8 @@ def weights_of(source: Any, wanted: frozenset[str] | None = None) -> dict[str, A
     return kept
 
 
-def _memory(name: str, value: Any) -> object:
-    """Equal for two names of one tensor, seen the same way."""
+def memory_of(name: str, value: Any) -> object:
+    """A key that is equal for two names of one tensor, seen the same way."""
     if is_torch_tensor(value):
         if value.numel() == 0 or value.device.type == "meta":
             return name

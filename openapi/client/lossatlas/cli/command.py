@@ -18,6 +18,7 @@ from lossatlas.cli import (
     exits,
     following,
     gallery,
+    importing,
     gating,
     listing,
     pushing,
@@ -50,18 +51,19 @@ app.command("interpolate")(computing.interpolate)
 app.command("line")(computing.line)
 app.command("trajectory")(tracing.trajectory)
 app.command("curvature")(bending.curvature)
-app.command("share")(sharing.share)
-app.command("unshare")(sharing.unshare)
 app.command("gate")(gating.gate)
 app.command("ci")(continuous.ci)
 app.command("ci-key")(continuous.show_key)
 app.add_typer(aliasing.app, name="alias")
+app.command("share")(sharing.share)
+app.command("unshare")(sharing.unshare)
 app.command("wait")(following.wait)
 app.command("status")(following.status)
 app.command("cancel")(following.cancel)
 app.command("retry")(following.retry)
 app.command("fetch")(following.fetch)
 app.command("list")(listing.list_things)
+app.command("import-mlflow")(importing.import_mlflow)
 app.command("gallery")(gallery.gallery)
 app.command("doctor")(doctor.doctor)
 
