@@ -39,7 +39,7 @@ STATIC: Final = "/static/"
 SHARED: Final = "/s/"
 METRICS: Final = "/metrics"
 
-_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="lossatlas"'}
+CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="lossatlas"'}
 _WRONG_KEY: Final = {"WWW-Authenticate": 'Bearer realm="lossatlas", error="invalid_token"'}
 
 
@@ -210,7 +210,7 @@ def _nobody() -> Problem:
     return Problem(
         "unauthenticated",
         "send an API key: Authorization: Bearer <key>",
-        headers=_CHALLENGE,
+        headers=CHALLENGE,
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ _FRESH_SECONDS: Final = 3600.0
 _STALE_SECONDS: Final = 24 * 3600.0
 _UNKNOWN_KEY_SECONDS: Final = 10.0
 _AFTER_FAILURE_SECONDS: Final = 2.0
+_PATIENCE_SECONDS: Final = 3.0
 _MOST_KEYS: Final = 100
 _MOST_PROVIDERS: Final = 1000
 _LEAST_RSA_BITS: Final = 2048
@@ -53,7 +55,7 @@ class Provider:
 
     def document(self) -> Mapping[str, Any]:
         """Its discovery document. Raises Problem `identity_provider_unavailable`."""
-        with self._lock:
+        with self._turn():
             self._refresh(_FRESH_SECONDS)
             return self._document
 
@@ -63,7 +65,7 @@ class Provider:
         Raises:
             Problem: `identity_provider_unavailable`.
         """
-        with self._lock:
+        with self._turn():
             self._refresh(_FRESH_SECONDS)
             if identity not in self._keys:
                 # it may have been added since
@@ -77,6 +79,16 @@ class Provider:
         return fetch_json(
             address, own_host=self._host(), loopback=self._loopback, form=form, headers=headers
         )
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """While a slow provider is asked, those who wait must not take every thread for long."""
+        if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
+            raise unavailable("it is being asked already, and is slow")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _refresh(self, seconds: float) -> None:
         now = self._clock()

@@ -12,7 +12,7 @@ import secrets
 from sqlalchemy.orm import Session
 
 from service.ledger.identity import new_id
-from service.ledger.records import KeyRecord, SessionRecord
+from service.ledger.records import KeyRecord, SessionRecord, from_row
 from service.ledger.sqltext import one, record, run
 
 
@@ -44,28 +44,29 @@ def authenticate(
 
     Notes the use, at most once a minute.
     """
-    found = record(
+    row = run(
         session,
-        SessionRecord,
-        "SELECT s.* FROM sessions s JOIN api_keys k ON k.id = s.key_id"
+        "SELECT s.*, s.last_seen_at < now() - interval '1 minute' AS note_use"
+        " FROM sessions s JOIN api_keys k ON k.id = s.key_id"
         " WHERE s.secret_hash = :secret_hash AND s.idle_until > now() AND s.expires_at > now()"
         " AND k.revoked_at IS NULL AND coalesce(k.expires_at > now(), true)",
         secret_hash=_hash(secret),
     )
+    found = row.mappings().one_or_none()
     if found is None:
         return None
-    # two requests at once need not queue up to note the same minute
-    run(
-        session,
-        "UPDATE sessions SET last_seen_at = now(),"
-        " idle_until = least(now() + make_interval(secs => :idle), expires_at) WHERE id ="
-        " (SELECT id FROM sessions WHERE id = :id AND last_seen_at < now() - interval '1 minute'"
-        " FOR NO KEY UPDATE SKIP LOCKED)",
-        id=found.id,
-        idle=idle_seconds,
-    )
-    key = one(session, KeyRecord, "SELECT * FROM api_keys WHERE id = :id", id=found.key_id)
-    return found, key
+    if found["note_use"]:
+        # two requests at once need not queue up to note the same minute
+        run(
+            session,
+            "UPDATE sessions SET last_seen_at = now(),"
+            " idle_until = least(now() + make_interval(secs => :idle), expires_at) WHERE id ="
+            " (SELECT id FROM sessions WHERE id = :id FOR NO KEY UPDATE SKIP LOCKED)",
+            id=found["id"],
+            idle=idle_seconds,
+        )
+    key = one(session, KeyRecord, "SELECT * FROM api_keys WHERE id = :id", id=found["key_id"])
+    return from_row(SessionRecord, found), key
 
 
 def end(session: Session, secret: str) -> SessionRecord | None:

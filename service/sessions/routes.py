@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from service.domain.problems import Problem
+from service.http.authentication import CHALLENGE
 from service.http.cookies import Cookie, session_cookie
 from service.http.dependencies import Principal, ServicesOf, Transaction
 from service.http.forms import Form
@@ -57,9 +58,12 @@ def sign_in(request: Request, form: Form, session: Transaction, services: Servic
         settings=services.settings,
     )
     if opened is None:
+        log.warning("a sign-in with a key that is none")
         if "text/html" in request.headers.get("accept", ""):
             return to_sign_in(target, wrong="key")
-        raise Problem("unauthenticated", "this key is unknown, expired or revoked")
+        raise Problem(
+            "unauthenticated", "this key is unknown, expired or revoked", headers=CHALLENGE
+        )
     answer = RedirectResponse(local(target), status_code=303)
     cookie.set(answer, opened[1], seconds=services.settings.session_seconds)
     return answer

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from fastapi import APIRouter, Request, Response, status
 
 from service.domain.ids import TrustId
+from service.domain.problems import Problem
 from service.http.dependencies import Administrator, ServicesOf, Transaction
 from service.http.documentation import problems
 from service.http.paging import Cursor, Limit, link_next
@@ -12,6 +15,8 @@ from service.ledger import trusts
 from service.ledger.records import TrustRecord
 from service.trusts import service
 from service.trusts.schemas import Exchange, Exchanged, NewTrust, TrustOut, TrustPage
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["identity"])
 
@@ -32,7 +37,12 @@ def exchange(body: Exchange, services: ServicesOf) -> Exchanged:
     no key: the token says who asks, and a trust what they may do. The key lives for an hour and
     ends with the trust. Every token is exchanged once.
     """
-    key, secret, trust = service.exchange(services, body.token, body.project)
+    try:
+        key, secret, trust = service.exchange(services, body.token, body.project)
+    except Problem as problem:
+        # for those who look for attacks, or for why a job fails
+        log.warning("a token was not exchanged: %s: %s", problem.code, problem.detail)
+        raise
     assert key.expires_at is not None  # noqa: S101 (made with it)
     return Exchanged.model_validate(
         {

@@ -18,7 +18,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from service.domain.ci import differing, owned
+from service.domain.problems import Problem
 from service.identity import Provider
+from service.identity import provider as provider_module
+from service.identity.fetching import unavailable
 from service.ledger import audit
 from service.ledger.sqltext import run
 from service.settings import Settings
@@ -376,6 +379,18 @@ def test_without_the_setting_no_provider_is_on_this_machine(
         problem(refused, 422, "invalid_request", "/issuer")
 
 
+def test_a_renamed_repository_keeps_its_trust(
+    nobody: Caller, provider: IdentityProvider, trust: dict[str, Any]
+) -> None:
+    renamed = github(
+        provider,
+        repository="octo-labs/globe",
+        repository_owner="octo-labs",
+        sub="repo:octo-labs/globe:ref:refs/heads/main",
+    )
+    assert sent(nobody, provider.signed(renamed)).status_code == 200
+
+
 def test_gitlab(admin: Caller, nobody: Caller, provider: IdentityProvider) -> None:
     made = admin.create(
         "/v1/identity/trusts",
@@ -454,6 +469,35 @@ def test_providers_that_answer_strangely(
         with pytest.raises(Exception, match=why) as caught:
             Provider(strange.issuer, loopback=True).key("rsa")
         assert getattr(caught.value, "code", None) == "identity_provider_unavailable"
+
+
+def test_a_slow_provider_does_not_hold_everybody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider_module, "_PATIENCE_SECONDS", 0.05)
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(*_: Any, **__: Any) -> dict[str, Any]:
+        asked.set()
+        answer.wait(20)
+        raise unavailable("slow")
+
+    monkeypatch.setattr(provider_module, "fetch_json", slow)
+    one = Provider("https://slow.example")
+
+    def ask() -> None:
+        with pytest.raises(Problem, match="slow"):
+            one.key("a")
+
+    first = threading.Thread(target=ask)
+    first.start()
+    assert asked.wait(20)
+    with pytest.raises(Problem, match="asked already"):
+        one.key("a")
+    answer.set()
+    first.join(20)
+    # and what has just failed is not tried again at once
+    monkeypatch.setattr(provider_module, "fetch_json", lambda *_, **__: pytest.fail("asked"))
+    with pytest.raises(Problem, match="slow"):
+        one.key("a")
 
 
 def test_keys_come_and_go() -> None:

@@ -95,6 +95,7 @@ def test_a_link_shows_one_figure_and_nothing_else(
     assert shown.headers["cache-control"] == "private, no-store"
     assert shown.headers["referrer-policy"] == "no-referrer"
     assert "noindex" in shown.headers["x-robots-tag"]
+    assert shown.headers["cross-origin-resource-policy"] == "cross-origin"
     assert "etag" not in shown.headers
     assert "set-cookie" not in shown.headers
     assert landscape not in str(shown.headers)

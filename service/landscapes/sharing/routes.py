@@ -21,6 +21,8 @@ router = APIRouter(tags=["shares"])
 _HEADERS: Final = {
     "Cache-Control": "private, no-store",
     "Referrer-Policy": "no-referrer",
+    # it may stand in a wiki's page
+    "Cross-Origin-Resource-Policy": "cross-origin",
     "X-Robots-Tag": "noindex, nofollow, noarchive",
     "Content-Disposition": 'inline; filename="landscape.png"',
 }
