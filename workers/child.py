@@ -67,9 +67,10 @@ class Session:
 
     def _open(self, body: Mapping[str, Any]) -> Frame:
         from workers.computation.context import open_job
+        from workers.computation.footprint import resident_bytes
 
         self._evaluator = self._curvature = None
-        self._context = open_job(body)
+        self._context = open_job(body, base_bytes=resident_bytes())
         return Frame("done")
 
     def _ingest(self, body: Mapping[str, Any]) -> Frame:
@@ -90,6 +91,7 @@ class Session:
     def _tile(self, body: Mapping[str, Any]) -> Frame:
         from workers.computation.directions import read_direction
         from workers.computation.evaluators import Space, build_evaluator
+        from workers.computation.footprint import peak_bytes
         from workers.computation.tile import evaluate_tile
         from workers.computation.trajectory import read_checkpoint
         from workers.engine.recalibration import Recalibration
@@ -103,6 +105,7 @@ class Session:
             directions=tuple((axis, entries[axis]["digest"]) for axis in sorted(entries)),
             batch_size=body["batch_size"],
             recalibration=Recalibration(**how) if (how := body.get("recalibration")) else None,
+            channels_last=body.get("channels_last", True),
         )
         if self._evaluator is None or self._evaluator[0] != space:
             self._evaluator = None
@@ -119,7 +122,10 @@ class Session:
         tile = evaluate_tile(self._evaluator[1], space, body, self._progress, read)
         if body.get("weights"):
             tile = self._with_weights(tile, space.target)
-        return Frame("done", {"cells": len(tile.index)}, (tile.to_npz(),))
+        peak = peak_bytes(context.device)
+        return Frame(
+            "done", {"cells": len(tile.index), "peak_memory_bytes": peak}, (tile.to_npz(),)
+        )
 
     def _with_weights(self, tile: Tile, target: str | None) -> Tile:
         from workers.computation.weights import histograms

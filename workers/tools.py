@@ -15,6 +15,7 @@ from service.domain.problems import Problem
 from service.ledger.session import Database
 from service.store.objects import ObjectStore
 from workers.assignment import Assignment
+from workers.batchings import KnownBatchings
 from workers.cache import ObjectCache
 from workers.heart import Heart
 from workers.runner import Asking, Runner
@@ -43,6 +44,7 @@ class Options:
         unit_seconds: time limit of one unit.
         shutdown_seconds: how long a unit in hand may go on after the worker is told to stop.
         curvature_memory_bytes: budget of Hessian-vector products and Krylov bases.
+        memory_bytes: what a child may hold in all; None for no limit of ours.
     """
 
     device: str
@@ -53,6 +55,7 @@ class Options:
     beat_seconds: float
     shutdown_seconds: float
     curvature_memory_bytes: int
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Tools:
     database: Database
     store: ObjectStore
     cache: ObjectCache
+    batchings: KnownBatchings
     runner: Runner
     shutdown: ShutdownFlag
     options: Options

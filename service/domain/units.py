@@ -143,6 +143,43 @@ class SamplingPlan(BaseModel):
     rounds: tuple[SamplingRound, ...]
 
 
+class MemoryPlan(BaseModel):
+    """What a worker needs for the job at its peak: the GPU's memory where there is one.
+
+    Attributes:
+        estimated_bytes: stated before the first tile; None for curvature, which has a budget.
+        measured_bytes: the peak of the worker that prepared the job, a cell's evaluation included.
+        halvings: how often the batch was halved because the memory did not suffice.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    estimated_bytes: int | None
+    measured_bytes: int
+    halvings: int = 0
+
+
+class PrecisionErrorPlan(BaseModel):
+    """How far a reduced precision lies from float32 on a sample of this job's cells and data.
+
+    Attributes:
+        cells, samples: how many were compared, of each data set.
+        largest_relative_loss, mean_relative_loss: |L − L32| / |L32|; None where no loss is finite.
+        largest_accuracy: largest difference of accuracies; None where there are none.
+        changed_status: cells that are finite in one of the two precisions only.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    against: Precision
+    cells: int
+    samples: tuple[int, ...]
+    largest_relative_loss: float | None
+    mean_relative_loss: float | None
+    largest_accuracy: float | None
+    changed_status: int
+
+
 class JobPlan(BaseModel):
     """What `prepare` decided once for all tiles, so that bits do not depend on who computes.
 
@@ -165,10 +202,12 @@ class JobPlan(BaseModel):
     precision: Precision
     buffers: BufferPolicy
     batch_size: int
+    channels_last: bool = True
     threads: int
     cell_seconds: float
     tile_cells: int
-    peak_memory_bytes: int | None = None
+    memory: MemoryPlan | None = None
+    precision_error: PrecisionErrorPlan | None = None
     device: str
     trajectory: TrajectoryPlan | None = None
     curvature: CurvaturePlan | None = None

@@ -11,7 +11,7 @@ from tests.support.module_network import ModuleNetwork, point_of
 from workers.engine.activations import peak_activation_bytes
 from workers.engine.batching import (
     activation_bytes_per_sample,
-    choose_batch_size,
+    choose_batching,
     measure_cell_seconds,
 )
 from workers.engine.datasets import Dataset
@@ -41,24 +41,27 @@ def test_views_cost_nothing() -> None:
 
 
 def test_the_choice_keeps_to_the_data_and_to_the_budget() -> None:
-    chosen = choose_batch_size(SETTING, CASE.origin, [CASE.dataset])
-    assert chosen == CASE.dataset.samples  # 37: less than any candidate
+    chosen = choose_batching(SETTING, CASE.origin, [CASE.dataset])
+    assert chosen.batch_size == CASE.dataset.samples  # 37: less than any candidate
     per_sample = activation_bytes_per_sample(SETTING, CASE.origin, CASE.dataset)
     assert per_sample >= 2 * 6 * 8 * 8 * 4
-    tight = choose_batch_size(
+    tight = choose_batching(
         SETTING, CASE.origin, [CASE.dataset], memory_budget_bytes=int(2 * 5 * per_sample) + 1
     )
-    assert tight == 5
+    assert tight.batch_size == 5
 
 
 def test_several_candidates_are_measured_and_one_of_them_is_taken() -> None:
     big = Dataset("big", (torch.zeros(700, 1, 8, 8),), torch.zeros(700, dtype=torch.int64))
-    assert choose_batch_size(SETTING, CASE.origin, [big]) in (64, 128, 256, 512)
+    chosen = choose_batching(SETTING, CASE.origin, [big])
+    assert chosen.batch_size in (32, 64, 128)
+    assert chosen.samples_per_second is not None
+    assert chosen.samples_per_second > 0
 
 
 def test_a_budget_too_small_for_one_sample_is_said_so() -> None:
     with pytest.raises(MemoryExceeded, match="one sample needs") as caught:
-        choose_batch_size(SETTING, CASE.origin, [CASE.dataset], memory_budget_bytes=100)
+        choose_batching(SETTING, CASE.origin, [CASE.dataset], memory_budget_bytes=100)
     assert (caught.value.code, caught.value.batch_size) == ("out_of_memory", 1)
 
 
@@ -80,7 +83,7 @@ def test_running_out_of_memory_halves_the_choice_and_names_the_size_in_an_evalua
     network = ModuleNetwork(module)
     dataset = Dataset("d", (torch.ones(40, 1),), torch.ones(40, 1))
     setting = Setting(network, Loss.named("mse"), 40)
-    assert choose_batch_size(setting, point_of(module), [dataset]) == 5
+    assert choose_batching(setting, point_of(module), [dataset]).batch_size in (4, 5)
     evaluator = plane_evaluator(
         setting, point_of(module), random_direction(network, 0, "x"), None, [dataset]
     )

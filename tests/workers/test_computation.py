@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ from workers.computation.preparation import Prepared, prepare
 from workers.computation.tile import evaluate_tile
 from workers.engine.datasets import Dataset
 from workers.engine.direction import inner, norm
-from workers.engine.errors import MemoryExceeded, ParametersInvalid, TargetsInvalid
+from workers.engine.errors import (
+    MemoryExceeded,
+    ParametersInvalid,
+    PrecisionUnavailable,
+    TargetsInvalid,
+)
 from workers.engine.losses import Loss
 from workers.engine.network import Point
 from workers.engine.placement import BufferPolicy
@@ -99,10 +105,75 @@ def test_preparing_twice_gives_the_same_plan_and_the_same_bytes(context: JobCont
     assert first.space == second.space
 
     def lasting(body: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: v for k, v in body.items() if k not in ("cell_seconds", "peak_memory_bytes")}
+        return {k: v for k, v in body.items() if k not in ("cell_seconds", "memory")}
 
     assert lasting(first.body) == lasting(second.body)
     assert first.body["cell_seconds"] > 0
+
+
+def test_an_earlier_choice_is_taken_as_far_as_the_data_allow(context: JobContext) -> None:
+    known = {"batch_size": 16, "channels_last": False, "device": "cpu"}
+    taken = prepare(context, _surface_request(batching=known))
+    assert (taken.space.batch_size, taken.space.channels_last) == (16, False)
+    assert (taken.body["batch_size"], taken.body["channels_last"]) == (16, False)
+    large = prepare(context, _surface_request(batching={**known, "batch_size": 4096}))
+    assert large.space.batch_size == 50
+    elsewhere = prepare(context, _surface_request(batching={**known, "device": "some GPU"}))
+    assert elsewhere.space == prepare(context, _surface_request()).space
+
+
+def test_values_are_the_same_in_both_memory_formats_but_for_rounding(context: JobContext) -> None:
+    points = [[0.0, 0.0], [0.5, -0.5], [1.0, 1.0]]
+    losses = []
+    for channels_last in (True, False):
+        known = {"batch_size": 16, "channels_last": channels_last, "device": "cpu"}
+        prepared = prepare(context, _surface_request(batching=known))
+        losses.append(_tile(prepared, points).datasets[0].loss)
+    assert np.allclose(losses[0], losses[1], rtol=1e-6, atol=0)
+
+
+def test_a_choice_is_offered_to_later_jobs_only_where_data_did_not_limit_it(
+    context: JobContext,
+) -> None:
+    assert prepare(context, _surface_request()).body["batching"] is None
+    enough = replace(context, datasets=(_dataset("train", 300),))
+    body = prepare(enough, _surface_request()).body
+    assert body["batching"] == {
+        "batch_size": body["batch_size"],
+        "channels_last": body["channels_last"],
+        "device": "cpu",
+    }
+
+
+def test_a_reduced_precision_says_how_far_it_lies_from_float32(context: JobContext) -> None:
+    points = [[0.0, 0.0], [-1.0, 0.5]]
+    narrow = prepare(replace(context, precision=Precision.BF16), _surface_request(compared=points))
+    error = narrow.body["precision_error"]
+    full = prepare(context, _surface_request(compared=points))
+    assert full.body["precision_error"] is None
+    ours, truth = _tile(narrow, points), _tile(full, points)
+    relative = [
+        abs(a - b) / b
+        for mine, theirs in zip(ours.datasets, truth.datasets, strict=True)
+        for a, b in zip(mine.loss.tolist(), theirs.loss.tolist(), strict=True)
+    ]
+    assert error["against"] == "float32"
+    assert (error["cells"], error["samples"], error["changed_status"]) == (2, [50, 23], 0)
+    assert error["largest_relative_loss"] == pytest.approx(max(relative), rel=1e-3)
+    assert 1e-6 < error["largest_relative_loss"] < 0.05
+    assert error["mean_relative_loss"] <= error["largest_relative_loss"]
+
+
+def test_tf32_is_refused_where_there_is_none(context: JobContext) -> None:
+    with pytest.raises(PrecisionUnavailable, match="CUDA devices only"):
+        prepare(replace(context, precision=Precision.TF32), _surface_request())
+
+
+def test_memory_is_estimated_and_measured(context: JobContext) -> None:
+    memory = prepare(context, _surface_request()).body["memory"]
+    assert memory["measured_bytes"] > 50 << 20
+    assert memory["estimated_bytes"] > 0
+    assert memory["halvings"] == 0
 
 
 def test_one_seed_gives_different_directions_on_the_two_axes(context: JobContext) -> None:

@@ -31,6 +31,7 @@ class JobContext:
         dataset_ids: the ids of `datasets`, in the same order.
         recalibration_samples: how many of the first data set's samples running statistics are
             recomputed from, with those buffers.
+        base_bytes: memory of the process before it opened the job.
     """
 
     job: str
@@ -44,6 +45,7 @@ class JobContext:
     datasets: tuple[Dataset, ...]
     dataset_ids: tuple[str, ...] = ()
     recalibration_samples: int = 1024
+    base_bytes: int = 0
 
     def dataset(self, identity: str) -> Dataset:
         """One of the job's data sets by its id.
@@ -59,17 +61,18 @@ class JobContext:
             f"{identity} is none of the job's data sets; name it among `datasets`",
         )
 
-    def setting(self, batch_size: int) -> Setting:
+    def setting(self, batch_size: int, *, channels_last: bool = True) -> Setting:
         return Setting(
             network=self.network,
             loss=self.loss,
             batch_size=batch_size,
             precision=self.precision,
             device=self.device,
+            channels_last=channels_last,
         )
 
 
-def open_job(body: Mapping[str, Any]) -> JobContext:
+def open_job(body: Mapping[str, Any], *, base_bytes: int = 0) -> JobContext:
     """Reads a job's inputs.
 
     Raises:
@@ -108,6 +111,7 @@ def open_job(body: Mapping[str, Any]) -> JobContext:
         datasets=datasets,
         dataset_ids=tuple(entry["id"] for entry in body["datasets"]),
         recalibration_samples=body["recalibration_samples"],
+        base_bytes=base_bytes,
     )
 
 

@@ -34,12 +34,14 @@ class Space:
         target: a checkpoint's id, for f(α) = L((1−α)θ + αθ′).
         directions: digests of the materialised directions by axis, for f(α, β).
         recalibration: how running statistics are recomputed, where they are.
+        channels_last: memory format of images.
     """
 
     target: str | None
     directions: tuple[tuple[str, str], ...]
     batch_size: int
     recalibration: Recalibration | None = None
+    channels_last: bool = True
 
     @property
     def rays(self) -> int:
@@ -51,7 +53,7 @@ def build_evaluator(
     context: JobContext, space: Space, directions: Mapping[str, Direction]
 ) -> CellEvaluator:
     """Raises EngineError when inputs do not fit, MemoryExceeded when memory does not suffice."""
-    setting = context.setting(space.batch_size)
+    setting = context.setting(space.batch_size, channels_last=space.channels_last)
     recalibrator = None
     if context.buffers is BufferPolicy.RECALIBRATE and space.recalibration is not None:
         recalibrator = Recalibrator(

@@ -1,14 +1,13 @@
 """`prepare`: validate everything, make the directions, choose the batch size, time a cell.
 
 Owns what is decided once for a whole job, so that no value depends on which worker computes it.
-The batch size follows from the network and the device's kind by rule, never from a stopwatch:
-the same job prepared twice gives the same bits.
+Batch size and memory format are chosen by a short measurement, or taken from an earlier one of the
+same program on the same kind of machine; the plan records them for every other worker.
 """
 
 from __future__ import annotations
 
 import math
-import resource
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -23,20 +22,21 @@ from workers.computation.context import JobContext
 from workers.computation.curvature import Question, choose
 from workers.computation.directions import Made, make_direction, read_direction
 from workers.computation.evaluators import Space, build_evaluator, cell
-from workers.computation.trajectory import find_path
-from workers.engine.batching import activation_bytes_per_sample
+from workers.computation.footprint import estimate, peak_bytes
+from workers.computation.reduced_precision import compare
+from workers.computation.trajectory import FoundPath, find_path
+from workers.engine.batching import (
+    Batching,
+    activation_bytes_per_sample,
+    choose_batching,
+    largest_candidate,
+)
 from workers.engine.direction import Direction, geometry, norm, orthogonalise
 from workers.engine.errors import MemoryExceeded
 from workers.engine.placement import BufferPolicy
 from workers.engine.recalibration import Recalibration, plan_recalibration
 from workers.engine.surface import CellEvaluator
 
-#: Activations of one batch: what the caches of a CPU hold, or what keeps a GPU's cores busy.
-_CPU_BATCH_BYTES: Final = 32 << 20
-_CUDA_BATCH_BYTES: Final = 512 << 20
-_SMALLEST_BATCH: Final = 16
-_LARGEST_CPU_BATCH: Final = 1024
-_LARGEST_CUDA_BATCH: Final = 4096
 #: A cell that takes longer than this is timed once only.
 _TIMED_TWICE_SECONDS: Final = 2.0
 
@@ -60,8 +60,10 @@ class Prepared:
 def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
     """Carries out a `prepare` request: `{directions: {axis: {spec, origin, object} or
     {materialised}},
-    orthogonalise, target, trajectory, curvature}`; a trajectory's axes are its principal
-    components, a single point's curvature has none.
+    orthogonalise, target, trajectory, curvature, batching, compared, memory_bytes}`; a
+    trajectory's axes are its principal components, a single point's curvature has none. `batching`
+    is an earlier choice, where one is known; `compared` are cells at which a reduced precision is
+    compared with float32; `memory_bytes` is what the process may hold in all.
 
     Raises:
         Problem, EngineError: an input is not usable; MemoryExceeded when one sample is too much.
@@ -88,17 +90,25 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
     norms = {axis: norm(direction) for axis, direction in used.items()}
     asked = request.get("curvature")
     bent = choose(context, Question.of(asked["asked"]), asked["memory_bytes"]) if asked else None
+    batching = _batching(context, request) if bent is None else Batching(bent.way.batch_size)
     space = Space(
         target=request.get("target"),
         directions=tuple((axis, digest_bytes(data)) for axis, data in sorted(objects.items())),
-        batch_size=_batch_size(context) if bent is None else bent.way.batch_size,
+        batch_size=batching.batch_size,
         recalibration=_recalibration(context),
+        channels_last=batching.channels_last,
     )
     evaluator: CellEvaluator | None = None
+    estimated: int | None = None
+    compared: dict[str, Any] | None = None
     if bent is None:
         space, evaluator, seconds = _probe(context, space, used)
+        measured = peak_bytes(context.device)
+        estimated = estimate(context, space, _activation_bytes(context, space), context.base_bytes)
+        cells = [(a, b) for a, b in request.get("compared") or _on_path(path)]
+        compared = compare(context, space, used, cells)
     else:
-        seconds = bent.step_seconds
+        seconds, measured = bent.step_seconds, peak_bytes(context.device)
     cosine = shape.cosine if shape else None
     return Prepared(
         space=space,
@@ -113,7 +123,14 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
             "own": ["y"] if orthogonalised else [],
             "about": {axis: dict(item.about) for axis, item in known.items()},
             "device": context.device.type,
-            "peak_memory_bytes": _peak_memory(context.device),
+            "memory": {
+                "estimated_bytes": estimated,
+                "measured_bytes": measured,
+                "halvings": _halvings(batching.batch_size, space.batch_size),
+            },
+            "channels_last": space.channels_last,
+            "batching": _kept(context, batching, space),
+            "precision_error": compared,
             "recalibration": None if space.recalibration is None else asdict(space.recalibration),
             "trajectory": None if path is None else dict(path.body),
             "curvature": None if bent is None else bent.to_json(),
@@ -137,15 +154,65 @@ def _recalibration(context: JobContext) -> Recalibration | None:
     )
 
 
-def _batch_size(context: JobContext) -> int:
-    """A power of two whose activations fill the budget, whatever else this machine does."""
+def _batching(context: JobContext, request: Mapping[str, Any]) -> Batching:
+    """An earlier choice as far as these data allow it, or a new one."""
+    setting, most = context.setting(1), max(d.samples for d in context.datasets)
+    known = request.get("batching")
+    if known and known["device"] == _name(context.device):
+        return Batching(min(int(known["batch_size"]), most), bool(known["channels_last"]))
+    return choose_batching(
+        setting,
+        context.origin,
+        context.datasets,
+        memory_budget_bytes=_batch_budget(context, request),
+    )
+
+
+def _batch_budget(context: JobContext, request: Mapping[str, Any]) -> int | None:
+    """What is left for a batch's activations of the memory that this process may hold."""
+    allowed = request.get("memory_bytes")
+    if not allowed or context.device.type == "cuda":
+        return None
+    axes = tuple((axis, "") for axis in request["directions"])
+    space = Space(request.get("target"), axes, batch_size=1)
+    return max(int(allowed) - estimate(context, space, 0.0, context.base_bytes), 1)
+
+
+def _kept(context: JobContext, chosen: Batching, space: Space) -> dict[str, Any] | None:
+    """The choice as it may serve later jobs: measured, and limited by neither data nor memory."""
+    measured = chosen.samples_per_second is not None and chosen.batch_size == space.batch_size
+    enough = max(d.samples for d in context.datasets) >= largest_candidate(context.device)
+    if not measured or not enough:
+        return None
+    return {
+        "batch_size": space.batch_size,
+        "channels_last": space.channels_last,
+        "device": _name(context.device),
+    }
+
+
+def _name(device: torch.device) -> str:
+    """The model of a GPU; the supervisor knows the processor's."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _halvings(chosen: int, used: int) -> int:
+    """How often the batch was halved because the memory did not suffice."""
+    return round(math.log2(chosen / used))
+
+
+def _activation_bytes(context: JobContext, space: Space) -> float:
     largest = max(context.datasets, key=lambda dataset: dataset.samples)
-    per_sample = activation_bytes_per_sample(context.setting(1), context.origin, largest)
-    cuda = context.device.type == "cuda"
-    budget = _CUDA_BATCH_BYTES if cuda else _CPU_BATCH_BYTES
-    fitting = max(_SMALLEST_BATCH, int(budget / max(per_sample, 1.0)))
-    power = 1 << (fitting.bit_length() - 1)
-    return min(power, _LARGEST_CUDA_BATCH if cuda else _LARGEST_CPU_BATCH, largest.samples)
+    setting = context.setting(1, channels_last=space.channels_last)
+    return activation_bytes_per_sample(setting, context.origin, largest)
+
+
+def _on_path(path: FoundPath | None) -> list[tuple[float, float]]:
+    """A trajectory's beginning and end, where a reduced precision is compared."""
+    if path is None:
+        return []
+    rows = path.body["coordinates"]
+    return [tuple(rows[0]), tuple(rows[len(rows) // 2]), (0.0, 0.0)]
 
 
 def _probe(
@@ -173,9 +240,3 @@ def _timed(evaluator: CellEvaluator, space: Space) -> float:
     begun = time.perf_counter()
     evaluator.evaluate([cell(space, 0.0, 0.0)])
     return time.perf_counter() - begun
-
-
-def _peak_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

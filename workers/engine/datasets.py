@@ -121,8 +121,8 @@ class Batch:
 class ResidentDataset:
     """A data set on the device, cut into batches of `batch_size` and a ragged last one.
 
-    `targets` are those that `losses.conform_targets` gave. Four-dimensional inputs are kept in
-    channels-last format, which convolutions run fastest in on CPU and on tensor cores.
+    `targets` are those that `losses.conform_targets` gave. With `channels_last` four-dimensional
+    inputs are kept in that format, which convolutions run fastest in on CPU and on tensor cores.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class ResidentDataset:
         batch_size: int,
         dtype: torch.dtype,
         device: torch.device,
+        channels_last: bool = True,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -143,7 +144,7 @@ class ResidentDataset:
         inputs: list[Tensor] = []
         casts: list[torch.dtype | None] = []
         for tensor, native in zip(dataset.inputs, wanted, strict=False):
-            kept, cast = _placed(tensor, native, dtype, device)
+            kept, cast = _placed(tensor, native, dtype, device, channels_last)
             inputs.append(kept)
             casts.append(cast)
         targets = targets.to(device, dtype if targets.is_floating_point() else targets.dtype)
@@ -160,7 +161,11 @@ class ResidentDataset:
 
 
 def _placed(
-    tensor: Tensor, native: torch.dtype | None, dtype: torch.dtype, device: torch.device
+    tensor: Tensor,
+    native: torch.dtype | None,
+    dtype: torch.dtype,
+    device: torch.device,
+    channels_last: bool,
 ) -> tuple[Tensor, torch.dtype | None]:
     """An input as it stays on the device, and the type it takes batch by batch, if another."""
     wants_real = native.is_floating_point if native is not None else tensor.is_floating_point()
@@ -170,7 +175,8 @@ def _placed(
     elif not wants_real and native is not None:
         tensor = tensor.to(native)
     tensor = tensor.to(device)
-    return (_channels_last(tensor) if tensor.dim() == 4 else tensor.contiguous()), cast
+    reordered = channels_last and tensor.dim() == 4
+    return (_channels_last(tensor) if reordered else tensor.contiguous()), cast
 
 
 def _channels_last(tensor: Tensor) -> Tensor:

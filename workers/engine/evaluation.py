@@ -37,6 +37,8 @@ class Setting:
         batch_size: samples per forward pass; the last one of a data set may be shorter.
         precision: arithmetic of the forward pass.
         device: where everything lives.
+        channels_last: memory format of images and of convolutions' weights; no value depends on it
+            but for rounding.
     """
 
     network: Network
@@ -44,6 +46,7 @@ class Setting:
     batch_size: int
     precision: Precision = Precision.FLOAT32
     device: torch.device = CPU
+    channels_last: bool = True
 
 
 class DatasetEvaluation:
@@ -74,6 +77,7 @@ class DatasetEvaluation:
             batch_size=setting.batch_size,
             dtype=setting.precision.compute_dtype,
             device=setting.device,
+            channels_last=setting.channels_last,
         )
 
     @property
@@ -146,7 +150,13 @@ def _probe(setting: Setting, origin: Point, dataset: Dataset) -> Tensor:
     head = dataset.head(_PROBE_SAMPLES)
     targets = head.targets
     resident = ResidentDataset(
-        head, targets, setting.network, batch_size=_PROBE_SAMPLES, dtype=dtype, device=device
+        head,
+        targets,
+        setting.network,
+        batch_size=_PROBE_SAMPLES,
+        dtype=dtype,
+        device=device,
+        channels_last=setting.channels_last,
     )
     batch = resident.batches[0]
     arguments = batch.arguments()

@@ -79,8 +79,9 @@ class _Vectors:
         policy: BufferPolicy,
         dtype: torch.dtype,
         device: torch.device,
+        channels_last: bool = True,
     ) -> None:
-        self.parameter_layout = ParameterLayout.of(network.parameters, channels_last=True)
+        self.parameter_layout = ParameterLayout.of(network.parameters, channels_last=channels_last)
         floating = [name for name, spec in network.buffers.items() if is_floating(spec)]
         self.buffer_layout = ParameterLayout.of(network.buffers, names=floating)
         self.fixed_buffers: Mapping[str, Tensor] = {
@@ -130,8 +131,9 @@ class PlanePlacement(_Vectors):
         policy: BufferPolicy,
         dtype: torch.dtype,
         device: torch.device,
+        channels_last: bool = True,
     ) -> None:
-        super().__init__(network, origin, policy, dtype, device)
+        super().__init__(network, origin, policy, dtype, device, channels_last)
         directions = [x] if y is None else [x, y]
         self._parameters = _Moves(
             self._theta,
@@ -172,8 +174,9 @@ class SegmentPlacement(_Vectors):
         policy: BufferPolicy,
         dtype: torch.dtype,
         device: torch.device,
+        channels_last: bool = True,
     ) -> None:
-        super().__init__(network, origin, policy, dtype, device)
+        super().__init__(network, origin, policy, dtype, device, channels_last)
         self._target = self.parameter_layout.flatten(target.parameters, dtype, device)
         self._target_state = self.buffer_layout.flatten(target.buffers, dtype, device)
         self._host_ends = (
@@ -208,8 +211,9 @@ class RaysPlacement(_Vectors):
         policy: BufferPolicy,
         dtype: torch.dtype,
         device: torch.device,
+        channels_last: bool = True,
     ) -> None:
-        super().__init__(network, origin, policy, dtype, device)
+        super().__init__(network, origin, policy, dtype, device, channels_last)
         host = torch.device("cpu")
         self._parameters = _Moves(
             self._theta,

@@ -188,6 +188,7 @@ def plane_evaluator(
             buffers,
             setting.precision.place_dtype,
             setting.device,
+            setting.channels_last,
         )
         prepared = prepare_datasets(setting, origin, datasets)
         return CellEvaluator(setting, placement, prepared, recalibrator)
@@ -215,6 +216,7 @@ def rays_evaluator(
             buffers,
             setting.precision.place_dtype,
             setting.device,
+            setting.channels_last,
         )
         prepared = prepare_datasets(setting, origin, datasets)
         return CellEvaluator(setting, placement, prepared, recalibrator)
@@ -242,6 +244,7 @@ def segment_evaluator(
             buffers,
             setting.precision.place_dtype,
             setting.device,
+            setting.channels_last,
         )
         prepared = prepare_datasets(setting, origin, datasets)
         return CellEvaluator(setting, placement, prepared, recalibrator)

@@ -25,6 +25,8 @@ from workers.program.schedule import Step, fixed_values, live, reads, steps_of
 
 #: What operators raise for tensors that they cannot take.
 _FAILURES: Final = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError)
+#: Whether this PyTorch has oneDNN, whose operators fusing takes.
+_ONEDNN: Final = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 #: Not the program's fault: left as they are.
 _PASSING: Final = (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError)
 
@@ -199,7 +201,7 @@ class _BoundProgram:
         if folding:
             calls, self._values = fold(graph, calls, self._output, self._values, fixed)
             fixed = fixed_values(calls, self._first_input)
-            if situation.device.type == "cpu" and torch.backends.mkldnn.is_available():
+            if situation.device.type == "cpu" and _ONEDNN:
                 calls = fuse(calls, self._output, fixed)
         before = [call for call in calls if fixed.issuperset(reads(call))]
         after = [call for call in calls if not fixed.issuperset(reads(call))]

@@ -222,7 +222,7 @@ def relu_in_place(x: Tensor) -> Tensor:
     """max(x, 0) in x's memory; NaN stays NaN."""
     if x.dtype is torch.bfloat16:
         # one comparison of integers instead of two conversions
-        functional.threshold_(x.view(torch.int16), _NEGATIVE_INFINITY, 0)
+        torch.threshold_(x.view(torch.int16), _NEGATIVE_INFINITY, 0)
         return x
     return torch.relu_(x)
 

@@ -89,6 +89,7 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
         "device": plan.device,
         "threads": plan.threads,
         "batch_size": plan.batch_size,
+        "channels_last": plan.channels_last,
         "buffers": plan.buffers.value,
         "recalibration": plan.recalibration and plan.recalibration.model_dump(),
         "samples": {
@@ -123,7 +124,9 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
             "cell_seconds": plan.cell_seconds,
             "tiles_seconds": sum(tile.seconds or 0.0 for tile in tiles),
         },
-        "peak_memory_bytes": plan.peak_memory_bytes,
+        "peak_memory_bytes": plan.memory and plan.memory.measured_bytes,
+        "memory": plan.memory and plan.memory.model_dump(),
+        "precision_error": plan.precision_error and plan.precision_error.model_dump(mode="json"),
         **path_provenance(hand, plan),
         **({"curvature": plan.curvature.model_dump()} if plan.curvature is not None else {}),
     }
@@ -139,6 +142,8 @@ def _title(hand: InHand, result: GridResult) -> str:
     what = hand.assignment.job.kind
     if what == "curvature" and result.y is not None:
         what = "convexity map"
+    if Sampling.of(result) is not None:
+        what = f"adaptive {what}"
     return f"{hand.assignment.model.name}: {what}"
 
 

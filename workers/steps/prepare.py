@@ -23,7 +23,9 @@ from service.domain.units import (
     LINE_ANCHORS,
     PLANE_ANCHORS,
     JobPlan,
+    MemoryPlan,
     PlannedDirection,
+    PrecisionErrorPlan,
     RecalibrationPlan,
     TrajectoryPlan,
 )
@@ -31,7 +33,7 @@ from service.ledger import directions, units
 from workers.childprocess import ChildDied
 from workers.protocol import Frame
 from workers.steps.curvature import curvature_axes, curvature_plan, curvature_request
-from workers.steps.opening import fetched, open_job, target_of, threads_of
+from workers.steps.opening import batching_key, fetched, open_job, target_of, threads_of
 from workers.steps.path import axes_under, path_plan, path_request
 from workers.steps.sampling import begin_sampling
 from workers.tools import InHand
@@ -47,6 +49,8 @@ def carry_out(hand: InHand) -> None:
     objects = dict(zip(answer.body.get("axes", ()), answer.blobs, strict=True))
     if set(objects) != set(assignment.directions):
         raise ChildDied("the child prepared other directions than it was asked for")
+    if chosen := answer.body["batching"]:
+        tools.batchings.keep(batching_key(hand), chosen)
     plan = _plan(hand, answer.body, {axis: digest_bytes(data) for axis, data in objects.items()})
     plan, sizes = begin_sampling(hand, plan)
     sizes |= {
@@ -82,7 +86,33 @@ def _request(hand: InHand) -> dict[str, Any]:
         "target": target_of(hand),
         "trajectory": path_request(hand),
         "curvature": curvature_request(hand),
+        "batching": hand.tools.batchings.known(batching_key(hand)),
+        "compared": _compared(spec),
+        "memory_bytes": hand.tools.options.memory_bytes,
     }
+
+
+def _compared(spec: AnyJob) -> list[tuple[float, float]]:
+    """Where a reduced precision is compared with float32: the centre, corners, and half-way.
+
+    A trajectory's axes are not known yet: the child takes points of its path.
+    """
+    match spec:
+        case SurfaceJob():
+            x, y = spec.grid.x, spec.grid.y
+            return [
+                (0.0, 0.0),
+                (x.min, y.min),
+                (x.max / 2, y.max / 2),
+                (x.max, y.max),
+                (x.min / 2, y.max / 2),
+            ]
+        case InterpolationJob():
+            return [(a, 0.0) for a in (0.0, spec.alpha.max, 0.5, spec.alpha.min, 1.0)]
+        case LineJob():
+            return [(a, 0.0) for a in (0.0, spec.alpha.min, spec.alpha.max, spec.alpha.max / 2)]
+        case _:
+            return []
 
 
 def _orthogonalise(spec: AnyJob) -> bool:
@@ -157,10 +187,14 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
         precision=spec.precision,
         buffers=spec.buffers,
         batch_size=body["batch_size"],
+        channels_last=body["channels_last"],
         threads=threads_of(hand),
         cell_seconds=body["cell_seconds"],
         tile_cells=1,
-        peak_memory_bytes=body["peak_memory_bytes"],
+        memory=MemoryPlan.model_validate(body["memory"]),
+        precision_error=(
+            PrecisionErrorPlan.model_validate(error) if (error := body["precision_error"]) else None
+        ),
         device=body["device"],
         trajectory=path,
         curvature=curvature_plan(hand, body),

@@ -61,6 +61,7 @@ def _request(hand: InHand, plan: JobPlan, index: NDArray[np.int64]) -> dict[str,
         "indices": index.tolist(),
         "points": plan.coordinates()[index].tolist(),
         "batch_size": plan.batch_size,
+        "channels_last": plan.channels_last,
         "target": target,
         "directions": {
             planned.axis: {

@@ -1,0 +1,69 @@
+"""How far a reduced precision lies from float32 in this very job.
+
+Owns the sample of cells and of data that the comparison is made on, and its report. Both sides are
+evaluated with the plan's batch size and memory format; the job's own cells are not touched.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from workers.computation.context import JobContext
+from workers.computation.evaluators import Space, build_evaluator, cell
+from workers.engine.direction import Direction
+from workers.engine.precision import Precision
+from workers.engine.surface import CellResult, compare_precision
+
+#: Of each data set: enough for a mean, and little memory beside the job's own.
+_SAMPLES: Final = 2048
+#: Further cells are compared for so long; two are compared whatever they take.
+_SECONDS: Final = 4.0
+_LEAST_CELLS: Final = 2
+_REDUCED: Final = frozenset({Precision.TF32, Precision.BF16})
+
+
+def compare(
+    context: JobContext,
+    space: Space,
+    directions: Mapping[str, Direction],
+    points: Sequence[tuple[float, float]],
+) -> dict[str, Any] | None:
+    """The errors of losses and accuracies at some cells, as plain JSON; None in full precision.
+
+    Keys: `against`, `cells` and `samples` compared, `largest_relative_loss`,
+    `mean_relative_loss` (None where no cell is finite in both), `largest_accuracy`,
+    `changed_status` (cells that are finite in one of the two only).
+    """
+    if context.precision not in _REDUCED:
+        return None
+    datasets = tuple(dataset.head(_SAMPLES) for dataset in context.datasets)
+    small = replace(context, datasets=datasets)
+    reference = replace(small, precision=Precision.FLOAT32)
+    evaluators = [build_evaluator(each, space, directions) for each in (small, reference)]
+    tested: list[CellResult] = []
+    truth: list[CellResult] = []
+    begun = time.perf_counter()
+    for alpha, beta in points or [(0.0, 0.0)]:
+        here = [cell(space, alpha, beta)]
+        tested += evaluators[0].evaluate(here)
+        truth += evaluators[1].evaluate(here)
+        if len(tested) >= _LEAST_CELLS and time.perf_counter() - begun > _SECONDS:
+            break
+    error = compare_precision(tested, truth)
+    return {
+        "against": Precision.FLOAT32.value,
+        "cells": error.cells,
+        "samples": [dataset.samples for dataset in datasets],
+        "largest_relative_loss": _finite(error.largest_relative_loss),
+        "mean_relative_loss": _finite(error.mean_relative_loss),
+        "largest_accuracy": error.largest_accuracy,
+        "changed_status": error.changed_status,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
