@@ -28,9 +28,9 @@ from workers.engine.errors import CurvatureUnsupported, InputInvalid
 from workers.engine.objective import LocalObjective, differentiating
 from workers.engine.operators import rademacher_block
 
-# Two forms whose speeds differ by less than this count as equal: the earlier one is taken. It is
-# wide, so that a busy machine does not turn the choice, and with it the last bits, from job to job.
-_TIE = 0.25
+# Two forms whose speeds differ by less than this count as equal: the earlier one is taken, so that
+# a busy machine does not turn the choice, and with it the last bits, from job to job.
+_TIE = 0.1
 # Relative difference that rounding can make between forms.
 _SAME = {torch.float32: 1e-3, torch.float64: 1e-9}
 
