@@ -101,8 +101,14 @@ def _levels(n: int) -> NDArray[np.int64]:
     return level
 
 
-def cut_tiles(cells: int, tile_cells: int) -> Iterator[tuple[int, int]]:
+def cut_tiles(
+    cells: int, tile_cells: int, *, first_cells: int | None = None
+) -> Iterator[tuple[int, int]]:
     """Half-open slices `[start, stop)` of the coarse-to-fine order, in order.
+
+    Args:
+        first_cells: of the first tile, each further one being twice as large until `tile_cells`:
+            so the first picture does not wait for a whole tile.
 
     Raises:
         ValueError: a count below one.
@@ -111,8 +117,15 @@ def cut_tiles(cells: int, tile_cells: int) -> Iterator[tuple[int, int]]:
         raise ValueError(
             f"need at least one cell and one cell a tile, got {cells} and {tile_cells}"
         )
-    for start in range(0, cells, tile_cells):
-        yield start, min(start + tile_cells, cells)
+    start, size = 0, min(max(first_cells or tile_cells, 1), tile_cells)
+    while start < cells:
+        yield start, min(start + size, cells)
+        start, size = start + size, min(2 * size, tile_cells)
+
+
+def first_tile_size(tile_cells: int, *, cell_seconds: float) -> int:
+    """Cells in a job's first unit: what about a second shows, and no more than a tile."""
+    return min(tile_cells, max(1, int(1.0 / max(cell_seconds, 1e-9))))
 
 
 def tile_size(cells: int, *, cell_seconds: float, tile_seconds: float, workers: int = 16) -> int:

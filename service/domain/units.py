@@ -206,6 +206,7 @@ class JobPlan(BaseModel):
     threads: int
     cell_seconds: float
     tile_cells: int
+    first_tile_cells: int | None = None
     memory: MemoryPlan | None = None
     precision_error: PrecisionErrorPlan | None = None
     device: str

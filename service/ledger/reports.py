@@ -91,7 +91,8 @@ def report_prepared(
         plan=json(plan.model_dump(mode="json")),
         cells=plan.steps,
     )
-    tiles = _lay_out(session, job, [*cut_tiles(plan.steps, plan.tile_cells)], seq=0, finalise=0)
+    slices = [*cut_tiles(plan.steps, plan.tile_cells, first_cells=plan.first_tile_cells)]
+    tiles = _lay_out(session, job, slices, seq=0, finalise=0)
     events.add(session, job.id, events.PLANNED, tiles=len(tiles), cells=plan.steps)
     outbox.hint(session, job.id, tiles)
 

@@ -112,7 +112,12 @@ class Fleet:
     """
 
     def __init__(
-        self, job: Job, precision: str, *, processes: int, keep: Sequence[str] = ("batch_size",)
+        self,
+        job: Job,
+        precision: str,
+        *,
+        processes: int,
+        keep: Sequence[str] = ("batch_size", "channels_last"),
     ) -> None:
         self._job = job
         limits, confinement = Limits(threads=job.threads), sandbox.describe()

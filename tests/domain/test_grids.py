@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service.domain.grids import Axis, coarse_to_fine, cut_tiles, tile_size
+from service.domain.grids import Axis, coarse_to_fine, cut_tiles, first_tile_size, tile_size
 
 
 def test_points_include_both_ends_and_an_exact_zero() -> None:
@@ -66,6 +66,17 @@ def test_tiles_cover_every_cell_once(cells: int, size: int) -> None:
     assert tiles[-1][1] == cells
     assert all(a[1] == b[0] for a, b in itertools.pairwise(tiles))
     assert all(0 < stop - start <= size for start, stop in tiles)
+
+
+def test_the_first_tiles_are_small_and_grow() -> None:
+    tiles = list(cut_tiles(100, 20, first_cells=3))
+    assert [stop - start for start, stop in tiles] == [3, 6, 12, 20, 20, 20, 19]
+    assert tiles[-1][1] == 100
+    assert list(cut_tiles(10, 4, first_cells=9)) == list(cut_tiles(10, 4))
+    # about a second of work, one cell at least, never more than a tile
+    assert first_tile_size(50, cell_seconds=0.2) == 5
+    assert first_tile_size(5, cell_seconds=2.0) == 1
+    assert first_tile_size(625, cell_seconds=0.0001) == 625
 
 
 def test_tile_sizes() -> None:

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from service.domain.digests import digest_bytes
-from service.domain.grids import Axis, tile_size
+from service.domain.grids import Axis, first_tile_size, tile_size
 from service.domain.jobs import (
     AnyJob,
     CurvatureJob,
@@ -210,4 +210,7 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
         cell_seconds=plan.cell_seconds,
         tile_seconds=hand.tools.options.tile_seconds,
     )
-    return plan.model_copy(update={"tile_cells": cells})
+    if cells == plan.evaluations:
+        return plan.model_copy(update={"tile_cells": cells})
+    first = first_tile_size(cells, cell_seconds=plan.cell_seconds)
+    return plan.model_copy(update={"tile_cells": cells, "first_tile_cells": first})
