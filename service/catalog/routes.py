@@ -20,6 +20,7 @@ from service.domain.ids import JobId, KeyId, LandscapeId, ModelId
 from service.domain.problems import Problem
 from service.http.dependencies import Administrator, Principal, ServicesOf, Transaction
 from service.http.forms import Form
+from service.http.redirects import WRONG, local
 from service.inputs import lookup
 from service.inputs.bodies import field_errors
 from service.inputs.editing import EditIn
@@ -35,6 +36,23 @@ _ROLES: tuple[tuple[Role, str], ...] = (
     ("submitter", "adds networks and jobs too"),
     ("admin", "manages keys as well"),
 )
+
+
+@router.get("/sign-in")
+def sign_in_page(
+    services: ServicesOf,
+    to: Annotated[str | None, Query(alias="next")] = None,
+    wrong: Annotated[str | None, Query()] = None,
+) -> Response:
+    """Where a key, or the organisation's word, is given for a session."""
+    return page(
+        "sign_in.html",
+        None,
+        section="",
+        target=local(to),
+        wrong=None if wrong is None else WRONG.get(wrong),
+        provider=services.settings.oidc_issuer is not None,
+    )
 
 
 @router.get("/")

@@ -1,4 +1,7 @@
-"""HTTP of signing in and out, for people in browsers. No part of the API."""
+"""HTTP of signing in and out, for people in browsers. No part of the API.
+
+The page where they do is the catalog's.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,17 @@ import logging
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 
 from service.domain.problems import Problem
 from service.http.authentication import CHALLENGE
 from service.http.cookies import Cookie, session_cookie
 from service.http.dependencies import Principal, ServicesOf, Transaction
 from service.http.forms import Form
-from service.http.redirects import WRONG, local, to_sign_in
+from service.http.redirects import local, to_sign_in
 from service.http.services import Services
 from service.sessions import organisation, service
 from service.sessions.organisation import ATTEMPT_SECONDS, CALLBACK, Attempt
-from service.sessions.page import HEADERS, sign_in_page
 
 log = logging.getLogger(__name__)
 
@@ -29,21 +31,6 @@ _TOLD: Final = {
 }
 
 router = APIRouter(tags=["sessions"], include_in_schema=False)
-
-
-@router.get("/sign-in")
-def page(
-    services: ServicesOf,
-    to: Annotated[str | None, Query(alias="next")] = None,
-    wrong: Annotated[str | None, Query()] = None,
-) -> HTMLResponse:
-    """Where a key is given for a session."""
-    html = sign_in_page(
-        target=local(to),
-        wrong=None if wrong is None else WRONG.get(wrong),
-        provider=services.settings.oidc_issuer is not None,
-    )
-    return HTMLResponse(html, headers=HEADERS)
 
 
 @router.post("/sign-in")
