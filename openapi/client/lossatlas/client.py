@@ -11,8 +11,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel
 
-from lossatlas import sharing
-from lossatlas import aliases, checks
+from lossatlas import aliases, checks, sharing
 from lossatlas.checks import RuleLike
 from lossatlas.curvature import density_spec, trace_spec
 from lossatlas.directions import DirectionLike, direction_spec, random_directions
@@ -534,33 +533,6 @@ class Client:
         request = Call("POST", "/v1/jobs", json_body=dict(spec), headers=headers)
         return self._run(self._submitting(request))
 
-    def share(
-        self,
-        landscape: Landscape | str,
-        *,
-        expires_in: timedelta | float | None = None,
-        **figure: Any,
-    ) -> MadeShare:
-        """A link to a landscape's picture (PNG) for people without a key; `url` is its address.
-
-        Args:
-            expires_in: seconds; a week when left out, 90 days at most.
-            figure: what it shows, as for `Landscape.figure` (`view`, `metric`, `theme`, …), fixed
-                from now on.
-
-        Raises:
-            ConflictError: an administrator has not turned links on for the project.
-        """
-        return self._run(sharing.making(self.endpoint.url, _id(landscape), expires_in, figure))
-
-    def unshare(self, share: Share | str) -> Share:
-        """Ends a link, at once and for good. Raises NotFoundError."""
-        return self._run(sharing.ending(_id(share)))
-
-    def shares(self, /, **filters: Any) -> Listing[Share]:
-        """Links, newest first, dead ones included; filter `project`."""
-        return self._listed("/v1/shares", filters, Share.model_validate)
-
     # judging
 
     def check(
@@ -628,6 +600,34 @@ class Client:
     def alias_history(self, alias: str) -> Listing[AliasMove]:
         """Its moves, newest first."""
         return self._listed(f"{aliases.place(alias)}/history", {}, AliasMove.model_validate)
+
+    def share(
+        self,
+        /,
+        landscape: Landscape | str,
+        *,
+        expires_in: timedelta | float | None = None,
+        **figure: Any,
+    ) -> MadeShare:
+        """A link to a landscape's picture (PNG) for people without a key; `url` is its address.
+
+        Args:
+            expires_in: seconds; a week when left out, 90 days at most.
+            figure: what it shows, as for `Landscape.figure` (`view`, `metric`, `theme`, …), fixed
+                from now on.
+
+        Raises:
+            ConflictError: an administrator has not turned links on for the project.
+        """
+        return self._run(sharing.making(self.endpoint.url, _id(landscape), expires_in, figure))
+
+    def unshare(self, share: Share | str) -> Share:
+        """Ends a link, at once and for good. Raises NotFoundError."""
+        return self._run(sharing.ending(_id(share)))
+
+    def shares(self, /, **filters: Any) -> Listing[Share]:
+        """Links, newest first, dead ones included; filter `project`."""
+        return self._listed("/v1/shares", filters, Share.model_validate)
 
     # finding
 
