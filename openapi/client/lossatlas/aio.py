@@ -221,7 +221,6 @@ class AsyncClient:
     alias = _awaited(Client.alias)
     aliases = _lists(Client.aliases)
     alias_history = _lists(Client.alias_history)
-
     share = _awaited(Client.share)
     unshare = _awaited(Client.unshare)
     shares = _lists(Client.shares)

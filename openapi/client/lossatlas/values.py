@@ -130,24 +130,6 @@ class JobState(_Value):
         return self.state in ("succeeded", "failed", "cancelled")
 
 
-class Share(_Value):
-    """A link to a figure, without its secret. `figure` is what it shows."""
-
-    id: str
-    landscape: str
-    project: str
-    figure: dict[str, Any] = {}
-    created_at: datetime
-    expires_at: datetime
-    revoked_at: datetime | None = None
-
-
-class MadeShare(Share):
-    """A link just made; its address cannot be had again."""
-
-    url: str
-
-
 class LandscapeRecord(_Value):
     """A finished result, without its arrays."""
 
