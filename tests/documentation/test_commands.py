@@ -18,6 +18,7 @@ from tests.support.live import Live
 PNG = b"\x89PNG\r\n\x1a\n"
 
 _FOREVER = "runs until it is stopped; `lossatlas-server up`, which these pages talk to, runs it"
+_EXTRA = "needs a package of the extra `integrations`; `make test-integrations` runs its like"
 
 #: What is not run, by page and how it begins, and why.
 NOT_RUN: dict[tuple[str, str], str] = {
@@ -29,6 +30,13 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("deploy/ci/README.md", "export LOSSATLAS_URL=https://"): "names a server of the reader's; "
     "openapi/docs/ci.md has the same command, run",
     ("deploy/ci/README.md", "MODEL=$(lossatlas push-model"): "tests/ci runs these lines",
+    ("openapi/docs/notebooks.md", "import lightning"): _EXTRA,
+    ("openapi/docs/notebooks.md", "from transformers"): _EXTRA,
+    ("openapi/docs/notebooks.md", "from lossatlas.integrations.mlflow"): _EXTRA,
+    ("openapi/docs/operating.md", "python -m service.main api"): _FOREVER,
+    ("openapi/docs/operating.md", "python -m service.main relay"): _FOREVER,
+    ("openapi/docs/operating.md", "python -m workers"): _FOREVER,
+    ("openapi/docs/operating.md", "rclone "): "another program, of the reader's choice",
 }
 
 
@@ -107,6 +115,10 @@ def test_readme(session: Session) -> None:
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
 def test_guide(session: Session, page: Path) -> None:
+    if page.stem == "catalog":
+        # it takes for granted that somebody has computed something
+        walk_through = next(b for b in blocks(ROOT / "README.md") if b.language == "sh")
+        session.shell(walk_through.text)
     ran(session, page)
 
 
