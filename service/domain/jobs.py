@@ -86,10 +86,10 @@ class AdaptiveSampling(BaseModel):
         default=0.03, ge=1e-4, le=1, description="Relative, on the loss of every data set."
     )
     audit: FiniteFloat = Field(
-        default=0.05,
+        default=0.04,
         ge=0.01,
         le=0.5,
-        description="Share of the cells that are drawn to check the others; 40 to 400 of them.",
+        description="Share of the cells that are drawn to check the others; 60 to 400 of them.",
     )
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
 from service.domain.results import DatasetGrid, GridResult
+from service.domain.sampling import Sampling
 from service.exports.about import About
 from service.exports.path import path_of
 
@@ -85,6 +86,9 @@ def _head(file: h5py.File, result: GridResult, about: About) -> None:
         value = about.provenance.get(name)
         if value is not None:
             file.attrs[name] = value
+    sampling = Sampling.of(result)
+    if sampling is not None:
+        file.attrs["sampling"] = sampling.sentence(result, result.datasets[0])
     file.attrs["layout"] = "values[iy][ix]"
     _put(file, "xcoordinates", result.x)
     if result.y is not None:

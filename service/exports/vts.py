@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
-from service.domain.results import GridResult
+from service.domain.results import DatasetGrid, GridResult
+from service.domain.sampling import Sampling
 from service.exports.about import About
 
 MEDIA_TYPE: Final = "application/vnd.vtk.structuredgrid+xml"
@@ -57,7 +58,7 @@ def encode_vts(
         'header_type="UInt64">',
         f'<StructuredGrid WholeExtent="{extent}">',
         "<FieldData>",
-        *(_text(name, text) for name, text in _said(about, chosen.name, log)),
+        *(_text(name, text) for name, text in _said(result, about, chosen, log)),
         "</FieldData>",
         f'<Piece Extent="{extent}">',
         '<PointData Scalars="loss">',
@@ -91,14 +92,18 @@ def encode_vts(
     return "\n".join(out).encode()
 
 
-def _said(about: About, dataset: str, log: bool) -> list[tuple[str, str]]:
+def _said(
+    result: GridResult, about: About, chosen: DatasetGrid, log: bool
+) -> list[tuple[str, str]]:
+    sampling = Sampling.of(result)
     return [
         ("landscape", about.landscape),
         ("title", about.title),
         ("model", about.model or ""),
-        ("dataset", dataset),
+        ("dataset", chosen.name),
         ("height", "log10 of the loss" if log else "loss"),
         ("engine", str(about.provenance.get("engine", ""))),
+        *([] if sampling is None else [("sampling", sampling.sentence(result, chosen))]),
         ("status_codes", " ".join(f"{code.value}={code.word}" for code in CellStatus)),
     ]
 

@@ -51,6 +51,23 @@ EXAMPLES: Final[dict[str, Any]] = {
             "datasets": ["dst_01k5m8z3r7q9w2x4y6t8v0b1c5"],
         },
     },
+    "surface_adaptive": {
+        "summary": "A surface from few evaluations, within 3 % of the loss",
+        "value": {
+            "kind": "surface",
+            "origin": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
+            "directions": {
+                "x": {"kind": "random", "seed": 1, "normalize": "filter"},
+                "y": {"kind": "random", "seed": 2, "normalize": "filter"},
+            },
+            "grid": {
+                "x": {"min": -1, "max": 1, "num": 51},
+                "y": {"min": -1, "max": 1, "num": 51},
+            },
+            "datasets": ["dst_01k5m8z3r7q9w2x4y6t8v0b1c5"],
+            "sampling": {"mode": "adaptive", "tolerance": 0.03},
+        },
+    },
     "surface_saved_directions": {
         "summary": "A surface along saved directions",
         "value": {
@@ -87,10 +104,14 @@ class ProgressOut(BaseModel):
 
     phase: str = Field(examples=["tile"])
     done: int = Field(examples=[1200])
-    total: int | None = Field(description="Null until the job is planned.", examples=[2601])
+    total: int | None = Field(
+        description="Null until the job is planned. Grows with each round of adaptive sampling.",
+        examples=[2601],
+    )
     unit: str = Field(examples=["cells"])
     eta_seconds: float | None = Field(
-        description="Null while too little is known, and once finished.", examples=[41.5]
+        description="Of what is planned so far. Null while too little is known, and once finished.",
+        examples=[41.5],
     )
 
 

@@ -9,7 +9,16 @@ import sys
 
 import tests.benchmarks as package
 
-SUPPORT = {"timing", "networks", "published", "stacks", "children", "gemm", "__main__"}
+SUPPORT = {
+    "timing",
+    "networks",
+    "published",
+    "stacks",
+    "children",
+    "gemm",
+    "exact_surfaces",
+    "__main__",
+}
 
 
 def main() -> int:

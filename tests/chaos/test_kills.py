@@ -85,6 +85,38 @@ def test_a_worker_that_was_only_asleep_is_fenced_out(
     victim.require_once(job)
 
 
+def begun(victim: Victim, job: str) -> dict[str, Any] | None:
+    """A tile that a worker is at."""
+    events = victim.events(job)
+    ended = {e["data"]["unit"] for e in events if e["type"] in ("unit_done", "unit_redone")}
+    tiles = [e["data"] for e in events if e["type"] == "unit_started"]
+    inside = [t for t in tiles if t["kind"] == "tile" and t["unit"] not in ended]
+    return inside[-1] if inside else None
+
+
+def test_a_killed_worker_changes_no_choice_of_adaptive_sampling(victim: Victim) -> None:
+    """The cells that were chosen, and all bytes of the result, are those of a quiet run."""
+    # dear cells, so that a round lasts long enough to be hit
+    sampling = {"mode": "adaptive", "tolerance": 0.03}
+    asked: dict[str, Any] = {"num": 121, "precision": "float64", "sampling": sampling}
+    quiet = victim.finish(victim.submit(**asked))
+    job = victim.submit(**asked)
+    tile = until("a tile in hand", lambda: begun(victim, job))
+    kill(pid_of(tile))
+    done = victim.finish(job)
+    results = [victim.read(f"/v1/landscapes/{j['landscape']}") for j in (quiet, done)]
+    assert results[0] is not None
+    assert results[1] is not None
+    assert results[0]["data"] == results[1]["data"]
+    assert results[1]["provenance"]["sampling"]["saved"] > 3
+    victim.require_once(job)
+    redone = [e["data"]["unit"] for e in victim.events(job, "unit_redone")]
+    assert redone == [tile["unit"]]
+    # no cell was evaluated twice but those in its hands
+    starts = [e["data"]["unit"] for e in victim.events(job, "unit_started")]
+    assert {u for u in starts if starts.count(u) > 1} == {tile["unit"]}
+
+
 def test_a_unit_that_kills_its_worker_three_times_is_poison(victim: Victim) -> None:
     job = victim.submit()
     first = victim.tile_in_hand(job)["unit"]

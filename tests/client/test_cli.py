@@ -118,6 +118,14 @@ def test_a_surface_from_nothing_to_files(run: Run, ids: Ids, tmp_path: Path) -> 
     assert run("list", "landscapes", "--tag", "t", "--json").json()["items"][0]["id"] == ran.id
 
 
+def test_an_adaptive_surface(run: Run, ids: Ids, tmp_path: Path) -> None:
+    values = tmp_path / "s.json"
+    run("surface", ids.final, "-d", ids.data, "--num", 31, "--adaptive", "10%", "-o", values)
+    told = json.loads(values.read_text())["sampling"]
+    assert (told["mode"], told["tolerance"]) == ("adaptive", 0.1)
+    assert told["evaluations"] < told["cells"] == 31 * 31
+
+
 def test_every_format_is_fetched(run: Run, ids: Ids, tmp_path: Path) -> None:
     job = run("surface", ids.final, "-d", ids.data, "--num", 3, "--wait").id
     formats = {
@@ -203,6 +211,8 @@ def test_a_failed_job(run: Run, live_api: Api, tmp_path: Path) -> None:
         (["surface", "{final}", "-d", "{data}", "--num", "many"], "--num"),
         (["surface", "{final}", "-d", "{data}", "--range", "1"], "--range"),
         (["surface", "{final}", "-d", "{data}", "--range", "1:-1"], "/grid/x"),
+        (["surface", "{final}", "-d", "{data}", "--adaptive", "much"], "--adaptive"),
+        (["surface", "{final}", "-d", "{data}", "--adaptive", "300%"], "/sampling/tolerance"),
         (["surface", "{final}", "-d", "{data}", "--output", "a.gif"], ".png"),
         (["surface", "{final}"], "--dataset"),
         (["surface", "nonsense", "-d", "{data}"], "/origin"),

@@ -113,6 +113,28 @@ def test_a_surface_as_arrays_and_files(
     assert not (tmp_path / "s.png").exists()
 
 
+def test_an_adaptive_surface_says_which_cells_were_evaluated(
+    client: lossatlas.Client, pushed: Pushed
+) -> None:
+    job = client.surface(
+        pushed.checkpoint, pushed.data, num=25, sampling=lossatlas.Adaptive(tolerance=0.05)
+    )
+    landscape = job.wait(120, progress=False)
+    assert landscape.sampling is not None
+    assert landscape.sampling["tolerance"] == 0.05
+    assert landscape.evaluated.shape == landscape.estimated_error.shape == (25, 25)
+    assert landscape.evaluated.sum() == landscape.sampling["evaluations"]
+    assert (landscape.estimated_error[landscape.evaluated] == 0).all()
+    assert landscape.record.title is not None
+    assert "adaptive surface" in landscape.record.title
+    exact = client.surface(pushed.checkpoint, pushed.data, num=(5, 3)).wait(120, progress=False)
+    assert exact.sampling is None
+    assert exact.evaluated.all()
+    assert (exact.estimated_error == 0).all()
+    with pytest.raises(lossatlas.InputError, match="Adaptive"):
+        client.surface(pushed.checkpoint, pushed.data, sampling="magic")
+
+
 def test_showing_opens_the_page(
     client: lossatlas.Client, pushed: Pushed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

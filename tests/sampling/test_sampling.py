@@ -36,14 +36,15 @@ def test_splines_are_scipys(kernel: Kernel) -> None:
     points, values = scattered(80)
     at = np.random.default_rng(4).uniform(0, 40, (50, 2))
     # the same definition by another implementation; 1e-8 is the systems' conditioning
-    expected = RBFInterpolator(points, values, kernel=kernel)(at)
-    np.testing.assert_allclose(interpolate(points, values, at, kernel).values, expected, atol=1e-8)
+    both = np.stack([values, values**2], axis=1)
+    expected = RBFInterpolator(points, both, kernel=kernel)(at)
+    np.testing.assert_allclose(interpolate(points, both, at, kernel).values, expected, atol=1e-8)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_left_out_residuals_are_those_of_leaving_out(kernel: Kernel) -> None:
     points, values = scattered(40)
-    found = interpolate(points, values, points, kernel).left_out
+    found = interpolate(points, values[:, None], points, kernel).left_out[:, 0]
     for k in range(40):
         rest = np.arange(40) != k
         without = RBFInterpolator(points[rest], values[rest], kernel=kernel)(points[k : k + 1])
@@ -51,7 +52,8 @@ def test_left_out_residuals_are_those_of_leaving_out(kernel: Kernel) -> None:
 
 
 def test_many_points_are_interpolated_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    points, values = scattered(600)
+    points, column = scattered(600)
+    values = column[:, None]
     at = np.stack(np.meshgrid(np.arange(40.0), np.arange(40.0)), -1).reshape(-1, 2)
     whole = interpolate(points, values, at, "cubic")
     monkeypatch.setattr(radial, "_MOST_POINTS", 150)
@@ -63,14 +65,14 @@ def test_many_points_are_interpolated_piece_by_piece(monkeypatch: pytest.MonkeyP
 
 
 def test_the_first_cells_cover_the_plane_and_hold_some_back() -> None:
-    first = first_round((51, 51), audit=0.05, seed=1, always=np.array([1300]))
+    first = first_round((51, 51), audit=0.04, seed=1, always=np.array([1300]))
     assert {0, 50, 51 * 50, 51 * 51 - 1, 1300} <= set(first.cells.tolist())
     assert set(first.audit.tolist()) < set(first.cells.tolist())
-    assert 120 <= len(first.audit) <= 140
+    assert 95 <= len(first.audit) <= 115
     quarters = {(k // 51 // 26, k % 51 // 26) for k in first.audit.tolist()}
     assert len(quarters) == 4
-    again = first_round((51, 51), audit=0.05, seed=1, always=np.array([1300]))
-    other = first_round((51, 51), audit=0.05, seed=2, always=np.array([1300]))
+    again = first_round((51, 51), audit=0.04, seed=1, always=np.array([1300]))
+    other = first_round((51, 51), audit=0.04, seed=2, always=np.array([1300]))
     np.testing.assert_array_equal(first.audit, again.audit)
     assert not np.array_equal(first.audit, other.audit)
 
@@ -166,7 +168,7 @@ def test_noise_is_not_interpolated() -> None:
 
 def test_the_same_surface_gives_the_same_cells() -> None:
     a, b = mesh()
-    loss = np.exp(np.sin(6 * a * b) + 3 * a**2)
+    loss = np.exp(np.sin(12 * a * b) + 3 * a**2)
     one, two = (sample(loss, tolerance=0.03, seed=7) for _ in range(2))
     np.testing.assert_array_equal(one.evaluated, two.evaluated)
     assert one.rounds > 1

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 Indices = NDArray[np.int64]
 
 #: Points of the lattice along an axis.
-_LATTICE: Final = 9
+_LATTICE: Final = 10
 #: Fewer audit cells than this say too little about a quantile.
-FEWEST_AUDITED: Final = 40
+FEWEST_AUDITED: Final = 60
 #: More say no more that is worth their cost.
 _MOST_AUDITED: Final = 400
 #: Where the first cells are more than this share of the grid, all cells are evaluated at once.

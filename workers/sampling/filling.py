@@ -42,7 +42,7 @@ class Account:
         }
         found = self.estimate
         if found is not None:
-            body["interpolant"] = f"{found.kernel} radial basis of log loss"
+            body["interpolant"] = found.interpolant
             body["audit"] = {
                 "cells": found.audited,
                 "within_tolerance": found.within_tolerance / found.audited,
@@ -126,5 +126,5 @@ def _accuracy(accuracy: Floats, known: Mask) -> Floats:
     known = known & np.isfinite(accuracy)
     if int(known.sum()) < 3:
         return np.full(accuracy.shape, np.nan)
-    fitted = interpolate(places[known.ravel()], accuracy[known], places, "linear")
+    fitted = interpolate(places[known.ravel()], accuracy[known][:, None], places, "linear")
     return np.clip(np.round(fitted.values, 10), 0.0, 1.0).reshape(accuracy.shape)

@@ -30,8 +30,8 @@ _CHUNK: Final = 1 << 22
 
 @dataclass(frozen=True)
 class Fitted:
-    """An interpolant's values at the points asked for, shape (m,), and its leave-one-out residuals
-    at the points that it was fitted to, shape (n,).
+    """An interpolant's values at the places asked for, and its leave-one-out residuals (value less
+    prediction) at the points that it was fitted to; a column for each column of values.
     """
 
     values: Floats
@@ -39,12 +39,13 @@ class Fitted:
 
 
 def interpolate(points: Floats, values: Floats, at: Floats, kernel: Kernel) -> Fitted:
-    """The spline through `values` (n,) at `points` (n, 2), evaluated at `at` (m, 2).
+    """The splines through `values` (n, k) at `points` (n, 2), evaluated at `at` (m, 2).
 
     Of many points the plane is cut into rectangles, each interpolated from the points in it and
     around it. Points must be distinct and at least three, not on one line.
     """
-    found, left_out = np.empty(len(at)), np.empty(len(points))
+    columns = values.shape[1]
+    found, left_out = np.empty((len(at), columns)), np.empty((len(points), columns))
     for inside, around, mine in _pieces(points, at):
         fitted, own = _solve(points[around], values[around], kernel)
         found[mine] = fitted(at[mine])
@@ -61,7 +62,7 @@ class _Spline:
 
     def __call__(self, at: Floats) -> Floats:
         count = len(self._points)
-        out = np.empty(len(at))
+        out = np.empty((len(at), self._weights.shape[1]))
         step = max(1, _CHUNK // count)
         for start in range(0, len(at), step):
             part = at[start : start + step]
@@ -85,7 +86,7 @@ def _solve(points: Floats, values: Floats, kernel: Kernel) -> tuple[_Spline, Flo
     system[count:, :count] = tail.T
     inverse = np.linalg.inv(system)
     weights = inverse[:, :count] @ values
-    left_out: Floats = weights[:count] / np.diag(inverse)[:count]
+    left_out: Floats = weights[:count] / np.diag(inverse)[:count, None]
     return _Spline(points, centre, scale, weights, kernel), left_out
 
 

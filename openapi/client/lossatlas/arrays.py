@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lossatlas.curvature import Curvature
 from lossatlas.display import card
-from lossatlas.grids import DatasetValues, Floats, Grid, Words
+from lossatlas.grids import DatasetValues, Flags, Floats, Grid, Words
 from lossatlas.steps import Steps
 from lossatlas.trajectories import Trajectory
 from lossatlas.values import LandscapeRecord
@@ -75,6 +75,21 @@ class LandscapeBase:
     def stderr(self) -> Floats:
         """Standard error of the mean loss, laid out as `loss`."""
         return self.grid.dataset().stderr
+
+    @property
+    def evaluated(self) -> Flags:
+        """Which cells were evaluated: all, but of an adaptive surface."""
+        return self.grid.dataset().evaluated
+
+    @property
+    def estimated_error(self) -> Floats:
+        """How far `loss` may be from the exact one, relative; 0 where it was evaluated."""
+        return self.grid.dataset().estimated_error
+
+    @property
+    def sampling(self) -> Mapping[str, Any] | None:
+        """The account of an adaptive surface: evaluations, saving, audit; None of exact ones."""
+        return self.grid.sampling
 
     @property
     def accuracy(self) -> Floats | None:

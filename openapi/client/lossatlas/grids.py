@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.str_]
+Flags = NDArray[np.bool_]
 
 #: What a cell without a finite value has in the arrays, by its status; others are NaN.
 _INFINITE = {"posinf": np.inf, "neginf": -np.inf}
@@ -39,10 +40,10 @@ class DatasetValues:
     extra: Mapping[str, Floats]
 
     @property
-    def evaluated(self) -> NDArray[np.bool_]:
+    def evaluated(self) -> Flags:
         """Cells whose value was computed: all, but of an adaptive surface."""
         flags = self.extra.get("evaluated")
-        known: NDArray[np.bool_] = self.status != "pending" if flags is None else flags == 1
+        known: Flags = self.status != "pending" if flags is None else flags == 1
         return known
 
     @property
