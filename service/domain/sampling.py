@@ -73,7 +73,7 @@ class Sampling:
             "tolerance": self.tolerance,
             "evaluations": int(evaluated.sum()),
             "cells": int(evaluated.size),
-            "definition": f"Measured on a surface by {self.sentence(result, first)}.",
+            "note": f"Measured on a surface by {self.sentence(result, first)}.",
         }
 
 

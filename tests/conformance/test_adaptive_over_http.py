@@ -94,7 +94,7 @@ def test_the_result_says_how_it_came_to_be(pair: Pair, live_api: Api) -> None:
     landscape = live_api.get(f"/v1/landscapes/{pair.job['landscape']}").json()
     assert landscape["provenance"]["sampling"] == told
     assert landscape["derived"]["sampling"]["evaluations"] == evaluated
-    assert "interpolated" in landscape["derived"]["sampling"]["definition"]
+    assert "interpolated" in landscape["derived"]["sampling"]["note"]
     assert "sampling" not in pair.exact
     assert "evaluated" not in pair.exact["datasets"][pair.pushed.folder]
 
