@@ -37,6 +37,8 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("openapi/docs/operating.md", "python -m service.main relay"): _FOREVER,
     ("openapi/docs/operating.md", "python -m workers"): _FOREVER,
     ("openapi/docs/operating.md", "rclone "): "another program, of the reader's choice",
+    ("openapi/docs/peers.md", "pip download"): "downloads from the package index",
+    ("openapi/docs/peers.md", "python -m tests.benchmarks.peers"): "needs the peers' packages",
 }
 
 
