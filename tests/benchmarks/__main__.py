@@ -17,6 +17,8 @@ SUPPORT = {
     "children",
     "gemm",
     "exact_surfaces",
+    # run by hand: it needs other packages
+    "peers",
     "__main__",
 }
 
