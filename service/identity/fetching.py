@@ -27,6 +27,7 @@ _READ_SECONDS: Final = 5.0
 _WHOLE_SECONDS: Final = 10.0
 _MOST_BYTES: Final = 512 << 10
 _CHUNK: Final = 16 << 10
+_MOST_ADDRESSES: Final = 3
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -52,13 +53,22 @@ def fetch_json(
     parts = _parts(url, loopback=loopback)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    address = _address(host, port, private=host == own_host, loopback=loopback)
-    if parts.scheme == "http" and not address.is_loopback:
+    addresses = _addresses(host, port, private=host == own_host, loopback=loopback)
+    if parts.scheme == "http" and not all(address.is_loopback for address in addresses):
         raise unavailable(f"{host} must be asked by https")
-    try:
-        return _read(parts, host, str(address), port, form, dict(headers or {}))
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise unavailable(f"{host} does not answer ({type(error).__name__})") from error
+    failed: Exception | None = None
+    for address in addresses:
+        try:
+            return _read(parts, host, str(address), port, form, dict(headers or {}))
+        except (
+            urllib3.exceptions.NewConnectionError,
+            urllib3.exceptions.ConnectTimeoutError,
+        ) as error:
+            failed = error  # nothing was sent: another of its addresses may do
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            failed = error
+            break
+    raise unavailable(f"{host} does not answer ({type(failed).__name__})") from failed
 
 
 def _read(
@@ -134,8 +144,8 @@ def _parts(url: str, *, loopback: bool) -> SplitResult:
     return parts
 
 
-def _address(host: str, port: int, *, private: bool, loopback: bool) -> Address:
-    """The first address of a host; every one that it has must be allowed."""
+def _addresses(host: str, port: int, *, private: bool, loopback: bool) -> list[Address]:
+    """A host's addresses, the preferred ones first; every one that it has must be allowed."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -145,7 +155,7 @@ def _address(host: str, port: int, *, private: bool, loopback: bool) -> Address:
         allowed(address, private=private, loopback=loopback) for address in addresses
     ):
         raise unavailable(f"{host} is at an address that is not asked")
-    return addresses[0]
+    return list(dict.fromkeys(addresses))[:_MOST_ADDRESSES]
 
 
 def allowed(address: Address, *, private: bool, loopback: bool) -> bool:

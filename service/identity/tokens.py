@@ -36,7 +36,7 @@ def issuer_of(token: str) -> str:
     except (ValueError, binascii.Error, RecursionError):
         raise refused("its claims cannot be read") from None
     issuer = claims.get("iss") if isinstance(claims, dict) else None
-    if not isinstance(issuer, str):
+    if not isinstance(issuer, str) or not issuer.isascii() or not issuer.isprintable():
         raise refused("it does not say who made it (iss)")
     return issuer
 

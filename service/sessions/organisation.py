@@ -21,6 +21,7 @@ from service.domain.problems import Problem
 from service.domain.rights import rights_of
 from service.http.services import Services
 from service.identity import Claims, Provider, verified
+from service.identity.fetching import unavailable
 from service.identity.tokens import refused
 from service.ledger import audit, people, sessions
 from service.ledger.records import KeyRecord, SessionRecord
@@ -69,7 +70,8 @@ class Attempt:
             attempt = cls(**found)
         except (ValueError, TypeError, RecursionError):
             return None
-        return attempt if all(isinstance(v, str) and v for v in found.values()) else None
+        fine = all(isinstance(v, str) and v and v.isascii() for v in found.values())
+        return attempt if fine else None
 
 
 def begun(services: Services, attempt: Attempt) -> str:
@@ -80,6 +82,8 @@ def begun(services: Services, attempt: Attempt) -> str:
     """
     settings = services.settings
     endpoint = _endpoint(_provider(services), "authorization_endpoint")
+    if not endpoint.startswith("https://") and not settings.oidc_loopback:
+        raise unavailable("people would be sent to it without encryption")
     digest = hashlib.sha256(attempt.verifier.encode()).digest()
     query = urlencode(
         {
@@ -119,7 +123,7 @@ def finished(
     provider = _provider(services)
     claims = _claims(services.settings, provider, attempt, answer)
     subject = claims["sub"]
-    if not isinstance(subject, str) or not 0 < len(subject) <= 255 or "\0" in subject:
+    if not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isprintable():
         raise refused("it does not say who it is about (sub)")
     key = _known(services, provider.issuer, subject, claims)
     if key is None:
@@ -218,9 +222,7 @@ def _provider(services: Services) -> Provider:
 def _endpoint(provider: Provider, name: str) -> str:
     found: Any = provider.document().get(name)
     if not isinstance(found, str) or not found.startswith(("https://", "http://")):
-        raise Problem(
-            "identity_provider_unavailable", f"the identity provider does not name its {name}"
-        )
+        raise unavailable(f"it does not name its {name}")
     return found
 
 

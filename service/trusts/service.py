@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from service.domain.ci import OWNERSHIP, differing, owned
@@ -127,7 +127,7 @@ def exchange(
             data={
                 "trust": chosen.id,
                 "issuer": issuer,
-                "subject": str(claims["sub"])[:500],
+                "subject": _subject(claims),
                 "jti": jti,
                 **{name: claims[name] for name in chosen.claims},
             },
@@ -165,8 +165,8 @@ def _fitting(candidates: Sequence[TrustRecord], claims: Claims, project: str | N
 
 def _once(claims: Claims) -> tuple[str, datetime]:
     """What a token is remembered by, and until when."""
-    jti, expires = claims["jti"], float(claims["exp"])
-    if not isinstance(jti, str) or not 0 < len(jti) <= _LONGEST_JTI or "\0" in jti:
+    jti, expires = claims["jti"], int(claims["exp"])
+    if not isinstance(jti, str) or not 0 < len(jti) <= _LONGEST_JTI or not _plain(jti):
         raise refused("its id (jti) is no short text")
     now = datetime.now(UTC)
     if expires > now.timestamp() + _LONGEST_TOKEN_SECONDS:
@@ -174,11 +174,17 @@ def _once(claims: Claims) -> tuple[str, datetime]:
     return jti, max(now, datetime.fromtimestamp(expires, UTC)) + timedelta(minutes=5)
 
 
+def _plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
 def _name(claims: Claims) -> str:
     """For people: whose key this is."""
-    subject: Any = claims["sub"]
-    plain = "".join(c for c in str(subject) if c.isprintable())
-    return f"CI: {plain}"[:_LONGEST_NAME]
+    return f"CI: {_subject(claims)}"[:_LONGEST_NAME]
+
+
+def _subject(claims: Claims) -> str:
+    return "".join(c for c in str(claims["sub"]) if c.isprintable())[:500]
 
 
 def _is_address(issuer: str, *, loopback: bool) -> bool:
@@ -187,8 +193,6 @@ def _is_address(issuer: str, *, loopback: bool) -> bool:
         host = parts.hostname
     except ValueError:
         return False
-    plain = (
-        issuer.isascii() and issuer.isprintable() and not {" ", "?", "#", "@", "\\"} & set(issuer)
-    )
+    plain = _plain(issuer) and not {" ", "?", "#", "@", "\\"} & set(issuer)
     encrypted = parts.scheme == "https" or (loopback and parts.scheme == "http")
     return plain and encrypted and bool(host)

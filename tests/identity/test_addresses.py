@@ -12,6 +12,7 @@ import pytest
 from service.domain.problems import Problem
 from service.identity import fetching
 from service.identity.fetching import allowed, fetch_json
+from tests.support.provider import identity_provider
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,26 @@ def test_loopback_without_encryption_is_for_loopback(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     with pytest.raises(Problem, match="by https"):
         fetch_json("http://elsewhere.example/", own_host="", loopback=True)
+
+
+def test_a_name_with_an_address_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there is an IPv6 address and no way to it."""
+    with identity_provider() as provider:
+        port = int(provider.issuer.rpartition(":")[2])
+        both = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in ("127.0.0.2", "127.0.0.1")
+        ]
+        real = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *rest, **more: (
+                both if host == "two.example" else real(host, *rest, **more)
+            ),
+        )
+        found = fetch_json(f"http://two.example:{port}/jwks", own_host="", loopback=True)
+    assert len(found["keys"]) == 2
 
 
 def test_a_certificate_that_nobody_vouches_for() -> None:

@@ -177,6 +177,7 @@ def test_somebody_whom_no_rule_fits_leaves_no_trace(
         {"sub": ""},
         {"sub": 5},
         {"sub": "x" * 300},
+        {"sub": "\ud800"},
     ],
 )
 def test_tokens_that_are_not_for_this_sign_in(
@@ -212,7 +213,8 @@ def test_answers_that_nobody_asked_for(running: Serving, provider: IdentityProvi
         for query in ({}, {"state": ""}, {"state": state, "code": ""}, {"code": "x"}):
             sent = victim.http.get("/sign-in/oidc/callback", params=query)
             assert sent.headers["location"] == "/sign-in?wrong=started"
-        for value in ("", "x", "e30", "bnVsbA", "W10", "%00"):
+        odd = Attempt("\ud800", "n", "v", "/").packed()
+        for value in ("", "x", "e30", "bnVsbA", "W10", "%00", odd):
             sent = victim.http.get(
                 "/sign-in/oidc/callback?state=&code=x",
                 headers={"Cookie": f"lossatlas-signing-in={value}"},
