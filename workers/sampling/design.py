@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
-#: Points of the lattice along an axis.
+#: Points of the lattice along an axis at most, and how many points of the grid stand for one where
+#: there are fewer.
 _LATTICE: Final = 10
+_SPACING: Final = 4
 #: Fewer audit cells than this say too little about a quantile.
 FEWEST_AUDITED: Final = 60
 #: More say no more that is worth their cost.
@@ -68,4 +70,5 @@ def stratified(free: NDArray[np.bool_], wanted: int, random: np.random.Generator
 
 
 def _spread(count: int) -> Indices:
-    return np.unique(np.round(np.linspace(0, count - 1, min(_LATTICE, count)))).astype(np.int64)
+    points = min(_LATTICE, max(2, -(-count // _SPACING)))
+    return np.unique(np.round(np.linspace(0, count - 1, points))).astype(np.int64)
