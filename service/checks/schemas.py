@@ -49,9 +49,10 @@ class EstimateOut(BaseModel):
     value: float | None = Field(description="Null where it is undefined.")
     stderr: float | None = Field(description="Null where it has none or it is not known.")
     low: float | None = Field(
-        default=None, description="A bound that is certain, where it is not the value itself."
+        description="Whatever the samples, it lies between `low` and `high`: the value itself for "
+        "most measures. Null: no bound on that side."
     )
-    high: float | None = None
+    high: float | None
 
 
 class LimitOut(BaseModel):

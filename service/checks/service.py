@@ -10,7 +10,7 @@ from service.checks.baselines import Baseline, find_baseline
 from service.checks.question import Question, question_of
 from service.checks.schemas import NewCheck
 from service.domain.digests import digest_json
-from service.domain.gates.estimates import Estimate, estimate
+from service.domain.gates.estimates import Estimate, estimate, tolerance_of
 from service.domain.gates.judging import RuleVerdict, judge, worst
 from service.domain.gates.rules import Rule
 from service.domain.problems import FieldError, Problem
@@ -105,7 +105,7 @@ def _judged(
             continue
         index = 0 if rule.dataset is None else question.datasets.index(rule.dataset)
         name = question.datasets[index]
-        value = estimate(rule.measure, _measures(landscape, name))
+        value = _estimate(landscape, name, rule.measure)
         assert value is not None  # noqa: S101 (`_fault` has looked)
         other = None if baseline is None else _of_baseline(baseline, rule.measure, index)
         verdict = judge(
@@ -155,9 +155,13 @@ def _is_measure(body: Any) -> bool:
 
 def _of_baseline(baseline: Baseline, measure: str, index: int) -> Estimate:
     """The measure of the data set in the same place, whose bytes are the same."""
-    measures = _measures(baseline.landscape, baseline.question.datasets[index])
-    missing = Estimate(None, "", reason=f"{baseline.landscape.id} has no {measure}")
-    return estimate(measure, measures) or missing
+    found = _estimate(baseline.landscape, baseline.question.datasets[index], measure)
+    return found or Estimate(None, "", reason=f"{baseline.landscape.id} has no {measure}")
+
+
+def _estimate(landscape: LandscapeRecord, dataset: str, measure: str) -> Estimate | None:
+    tolerance = tolerance_of(landscape.derived)
+    return estimate(measure, _measures(landscape, dataset), tolerance)
 
 
 def _about(baseline: Baseline, identical: bool) -> dict[str, Any]:

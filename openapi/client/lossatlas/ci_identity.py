@@ -42,7 +42,10 @@ def ci_key(url: str, environ: Mapping[str, str] | None = None) -> str:
     """
     environ = os.environ if environ is None else environ
     token = environ.get(TOKEN) or _of_github(environ, url)
-    answer = _sent("POST", f"{url}/v1/identity/token", json={"token": token})
+    body = {"token": token}
+    if environ.get("LOSSATLAS_PROJECT"):
+        body["project"] = environ["LOSSATLAS_PROJECT"]
+    answer = _sent("POST", f"{url}/v1/identity/token", json=body)
     key = _json(answer).get("key")
     if not isinstance(key, str) or not key:
         raise ServiceUnreachable(f"{url} gave no key: is this the address of a Lossatlas service?")

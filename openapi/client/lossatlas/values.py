@@ -192,7 +192,9 @@ class MadeShare(Share):
 
 
 class Estimate(_Value):
-    """A measure's number; `low` and `high` are certain bounds where they are not the value."""
+    """A measure's number. It lies between `low` and `high` for certain: the value itself for most
+    measures; None is no bound.
+    """
 
     value: float | None = None
     stderr: float | None = None

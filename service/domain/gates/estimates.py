@@ -10,10 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 #: Per cent intervals of 95 are taken as two standard errors on either side.
-_HALF_WIDTHS = 2.0
+_HALF_WIDTHS: Final = 2.0
+#: Read from a single cell, which may be an interpolated one.
+_OF_EXTREMES: Final = frozenset({"minimum", "maximum", "sharpness"})
+#: Read from how cells lie beside each other.
+_OF_SHAPE: Final = frozenset({"basin_width", "roughness", "nonconvex_share", "local_minima"})
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,39 @@ class Estimate:
         return cls(value, "", None, value, value)
 
     def to_json(self) -> dict[str, Any]:
-        """`value stderr low high`; null for what is not known, no bound for none."""
-        body: dict[str, Any] = {"value": self.value, "stderr": _finite(self.stderr)}
-        if self.value is not None and (self.low, self.high) != (self.value, self.value):
-            body |= {"low": _finite(self.low), "high": _finite(self.high)}
-        return body
+        """`value stderr low high`; null for what is not known, and for a side without a bound."""
+        known = self.value is not None
+        return {
+            "value": self.value,
+            "stderr": _finite(self.stderr),
+            "low": _finite(self.low) if known else None,
+            "high": _finite(self.high) if known else None,
+        }
 
 
-def estimate(name: str, measures: Mapping[str, Any]) -> Estimate | None:
+def tolerance_of(derived: Mapping[str, Any]) -> float | None:
+    """Of the loss in cells that were interpolated, relative; None where every cell was evaluated.
+
+    Args:
+        derived: a landscape's, as `service.domain.sampling` completes them.
+    """
+    sampling = derived.get("sampling")
+    if not isinstance(sampling, Mapping) or sampling.get("mode") != "adaptive":
+        return None
+    if sampling.get("evaluations") == sampling.get("cells"):
+        return None
+    return _number(sampling.get("tolerance")) or 0.0
+
+
+def estimate(
+    name: str, measures: Mapping[str, Any], tolerance: float | None = None
+) -> Estimate | None:
     """A measure of one data set; None where these measures lack it altogether.
 
     Args:
         measures: as `service.domain.derived.measure` writes them for a data set.
+        tolerance: from `tolerance_of`. Extremes then have an error of their own, 95 % of cells
+            being within it; for measures of shape it is not known.
     """
     body = measures.get(name)
     if not isinstance(body, Mapping):
@@ -62,7 +87,21 @@ def estimate(name: str, measures: Mapping[str, Any]) -> Estimate | None:
         why = str(body.get("reason") or "it has no value")
         return Estimate(None, definition, reason=why)
     low, high = _bounds(name, value, body, measures)
-    return Estimate(value, definition, _stderr(value, body), low, high)
+    stderr = _stderr(value, body)
+    if tolerance is not None and name in _OF_SHAPE:
+        stderr = math.nan
+    elif tolerance is not None and name in _OF_EXTREMES:
+        stderr = math.hypot(stderr or 0.0, tolerance * _loss(name, value, measures) / _HALF_WIDTHS)
+    return Estimate(value, definition, stderr, low, high)
+
+
+def _loss(name: str, value: float, measures: Mapping[str, Any]) -> float:
+    """The loss of the cell that an extreme was read from."""
+    if name != "sharpness":
+        return abs(value)
+    centre = measures.get("center_loss")
+    at_centre = _number(centre.get("value")) if isinstance(centre, Mapping) else None
+    return math.nan if at_centre is None else abs(value + at_centre)
 
 
 def _stderr(value: float, body: Mapping[str, Any]) -> float | None:

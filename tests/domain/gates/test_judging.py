@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.gates.estimates import Estimate, estimate
+from service.domain.gates.estimates import Estimate, estimate, tolerance_of
 from service.domain.gates.judging import Verdict, judge, worst
 from service.domain.gates.rules import Rule
 
@@ -186,7 +186,11 @@ def test_numbers_are_shown_with_their_errors() -> None:
     rule = Rule(measure="sharpness", max_increase_rel=1.0)
     body = judge(rule, exactly(5.0, 0.6), exactly(4.0, 0.4)).to_json()
     assert (body["value"], body["stderr"]) == (5.0, 0.6)
-    assert body["baseline"] == {"value": 4.0, "stderr": 0.4}
+    assert body["baseline"] == {"value": 4.0, "stderr": 0.4, "low": 4.0, "high": 4.0}
+    wide = Estimate(2.0, "", None, 2.0, math.inf).to_json()
+    assert wide == {"value": 2.0, "stderr": None, "low": 2.0, "high": None}
+    nothing = Estimate(None, "", reason="a cell is nan").to_json()
+    assert set(nothing.values()) == {None}
     assert body["definition"] == "of a test"
     (limit,) = body["limits"]
     assert (limit["bound"], limit["margin"]) == (8.0, 3.0)
@@ -245,3 +249,26 @@ def test_measures_without_a_number() -> None:
     ratio = estimate("convexity_ratio", converged)
     assert ratio is not None
     assert (ratio.low, ratio.high) == (0.2, 0.2)
+
+
+def test_interpolated_cells_have_an_error_of_their_own() -> None:
+    sampling = {"mode": "adaptive", "tolerance": 0.04, "evaluations": 90, "cells": 900}
+    tolerance = tolerance_of({"sampling": sampling})
+    assert tolerance == 0.04
+    assert tolerance_of({"sampling": {**sampling, "evaluations": 900}}) is None
+    assert tolerance_of({}) is None
+    measures = {
+        **MEASURES,
+        "center_loss": {"value": 3.0, "definition": "c", "stderr": 0.01},
+        "maximum": {"value": 10.0, "definition": "m", "stderr": 0.0},
+    }
+
+    def stderr(name: str) -> float:
+        read = estimate(name, measures, tolerance)
+        assert read is not None
+        return read.stderr or 0.0
+
+    assert stderr("maximum") == pytest.approx(0.2)
+    assert stderr("sharpness") == pytest.approx(math.hypot(0.1, 0.02 * 5))
+    assert stderr("center_loss") == 0.01
+    assert math.isnan(stderr("basin_width"))

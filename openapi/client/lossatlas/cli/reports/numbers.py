@@ -15,11 +15,14 @@ def with_error(estimate: Estimate | None) -> str:
     if estimate.stderr:
         return f"{text} ± {estimate.stderr:.2g}"
     low, high = estimate.low, estimate.high
-    if low is None and high is None:
-        return text
-    if high is None:
+    if low is not None and high is None:
         return f"≥ {low:.4g}"
-    return f"≤ {high:.4g}" if low is None else f"{low:.4g} … {high:.4g}"
+    if high is not None and low is None:
+        return f"≤ {high:.4g}"
+    # bounds as near as the digits that are shown say nothing
+    if low is None or high is None or f"{low:.4g}" == f"{high:.4g}":
+        return text
+    return f"{low:.4g} … {high:.4g}"
 
 
 def bounds(rule: RuleResult) -> str:
