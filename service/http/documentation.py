@@ -6,6 +6,7 @@ without scripts, so that it also works where no other host can be reached.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Final
@@ -16,6 +17,7 @@ from fastapi.routing import APIRoute
 
 from service.domain.problems import KINDS
 from service.http.authentication import is_public
+from service.http.examples import example_of
 
 TITLE: Final = "Lossatlas"
 VERSION: Final = "1.0.0"
@@ -87,15 +89,17 @@ def document(app: FastAPI) -> dict[str, Any]:
     for path, operations in body["paths"].items():
         for operation in operations.values():
             _complete(path, operation)
+            _exemplify(operation, schemas)
     return body
 
 
 def page(body: Mapping[str, Any]) -> str:
     """The document as HTML."""
+    schemas = body["components"]["schemas"]
     sections = []
     for tag in body.get("tags", ()):
         found = [
-            _shown(method, path, operation)
+            _shown(method, path, operation, schemas)
             for path, operations in body["paths"].items()
             for method, operation in operations.items()
             if operation.get("tags", ["api"])[-1] == tag["name"]
@@ -121,7 +125,8 @@ _STYLE: Final = (
     "main{max-width:60rem;margin:0 auto;padding:1rem}"
     "details{border:1px solid #d0d7de;border-radius:6px;margin:.5rem 0;padding:.5rem .75rem}"
     "summary{cursor:pointer}code{font:14px ui-monospace,monospace;background:#f3f5f7;"
-    "padding:.1em .3em;border-radius:3px}b.m{display:inline-block;min-width:4rem}"
+    "padding:.1em .3em;border-radius:3px}pre{overflow:auto;margin:.25rem 0}"
+    "pre code{display:block;padding:.5rem .75rem}b.m{display:inline-block;min-width:4rem}"
     "td,th{text-align:left;vertical-align:top;padding:.15rem .75rem .15rem 0}"
     "@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}"
     "code{background:#1d232c}details{border-color:#30363d}a{color:#6cb6ff}}"
@@ -145,6 +150,24 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     operation["responses"] = dict(sorted(responses.items()))
     # of nested routers' tags the innermost says where it belongs
     operation["tags"] = operation["tags"][-1:]
+
+
+def _exemplify(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """Gives every JSON answer an example; what is asked has its own, beside its schema."""
+    for status, response in operation["responses"].items():
+        content = response.get("content", {}).get("application/json")
+        if status < "300" and content is not None and "examples" not in content:
+            made = example_of(content.get("schema", {}), schemas)
+            if made:
+                content["examples"] = {"answer": {"value": made}}
+
+
+def examples_of(content: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[Any]:
+    """The examples of a body or an answer, wherever they stand."""
+    if "examples" in content:
+        return [example["value"] for example in content["examples"].values() if "value" in example]
+    named = schemas.get(content.get("schema", {}).get("$ref", "").rpartition("/")[2], {})
+    return list(named.get("examples", ()))
 
 
 def _response(codes: Iterable[str]) -> dict[str, Any]:
@@ -210,7 +233,7 @@ def _problem_schema() -> dict[str, Any]:
     }
 
 
-def _shown(method: str, path: str, operation: Mapping[str, Any]) -> str:
+def _shown(method: str, path: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
     parameters = "".join(
         f"<tr><td><code>{escape(one['name'])}</code></td><td>{escape(one['in'])}</td>"
         f"<td>{_marked(one.get('description', ''))}</td></tr>"
@@ -225,7 +248,24 @@ def _shown(method: str, path: str, operation: Mapping[str, Any]) -> str:
         f"{escape(operation.get('summary', ''))}</summary>"
         f"<p>{_marked(operation.get('description', ''))}</p>"
         + (f"<table>{parameters}</table>" if parameters else "")
-        + f"<table>{answers}</table></details>"
+        + _samples("Body", operation.get("requestBody", {}), schemas)
+        + f"<table>{answers}</table>"
+        + "".join(
+            _samples(f"Answer {status}", answer, schemas)
+            for status, answer in operation["responses"].items()
+            if status < "300"
+        )
+        + "</details>"
+    )
+
+
+def _samples(title: str, described: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    """Examples in JSON, for reading and copying."""
+    content = described.get("content", {}).get("application/json", {})
+    return "".join(
+        f"<p>{escape(title)}</p><pre><code>"
+        f"{escape(json.dumps(value, indent=2, ensure_ascii=False))}</code></pre>"
+        for value in examples_of(content, schemas)
     )
 
 

@@ -3,13 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from service.domain.curvature import curvature_json
 from service.domain.lines import Lines
 from service.domain.results import GridResult
 from service.domain.trajectory import Trajectory
 from service.domain.weights import WeightHistograms
+
+#: Shown in the API's documentation: a plane of 3 × 2 cells, one of which has no value.
+EXAMPLE: Final[dict[str, Any]] = {
+    "x": [-1.0, 0.0, 1.0],
+    "y": [0.0, 1.0],
+    "datasets": {
+        "test": {
+            "loss": {
+                "values": [[1.92, 0.07, 2.31], [None, 1.44, 3.02]],
+                "stderr": [[0.04, 0.01, 0.05], [None, 0.03, 0.06]],
+            },
+            "samples": 10000,
+            "status": [["ok", "ok", "ok"], ["nan", "ok", "ok"]],
+            "accuracy": {"values": [[0.61, 0.98, 0.55], [None, 0.7, 0.42]]},
+        }
+    },
+    "status": [["ok", "ok", "ok"], ["nan", "ok", "ok"]],
+    "anchors": [
+        {
+            "at": [0.0, 0.0],
+            "datasets": {"test": {"loss": 0.07, "stderr": 0.01, "status": "ok", "accuracy": 0.98}},
+        }
+    ],
+    "center": {
+        "at": [0.0, 0.0],
+        "datasets": {"test": {"loss": 0.07, "stderr": 0.01, "status": "ok", "accuracy": 0.98}},
+    },
+    "directions": {
+        "x": {"id": "dir_01k5m8z3r7q9w2x4y6t8v0b1c6", "norm": 38.1},
+        "y": {"id": "dir_01k5m8z3r7q9w2x4y6t8v0b1c7", "norm": 38.2},
+        "cosine": 0.0004,
+    },
+    "derived": {"dataset": "test", "minimum": {"value": 0.07, "definition": "…", "at": [0.0, 0.0]}},
+    "provenance": {"engine": "1.0.0", "dtype": "float32", "seeds": {"x": 1, "y": 2}},
+}
 
 
 def grid_json(

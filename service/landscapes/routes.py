@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
@@ -34,6 +34,7 @@ from service.landscapes import exports, figures, results
 from service.landscapes.captions import caption_for, caption_of, labels_of
 from service.landscapes.exports import Hdf5Query, VtsQuery
 from service.landscapes.figures import MEDIA_TYPES, FigureQuery, Format
+from service.landscapes.grid import EXAMPLE
 from service.landscapes.ranges import parse_ranges
 from service.landscapes.schemas import LandscapeKind, LandscapeOut, LandscapePage, SortBy
 from service.ledger import landscapes
@@ -44,9 +45,14 @@ router = APIRouter(tags=["landscapes"])
 _IMMUTABLE = "Strong `ETag`; immutable, so it may be kept for ever."
 
 
-def _bytes_of(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
+_GRID: Final = {"examples": {"surface": {"value": EXAMPLE}}}
+
+
+def _bytes_of(
+    media_type: str, description: str, content: dict[str, Any] | None = None
+) -> dict[int | str, dict[str, Any]]:
     return {
-        200: {"description": f"{description} {_IMMUTABLE}", "content": {media_type: {}}},
+        200: {"description": f"{description} {_IMMUTABLE}", "content": {media_type: content or {}}},
         304: {"description": "What the caller has is right."},
     }
 
@@ -119,7 +125,9 @@ def get(landscape_id: LandscapeId, session: Transaction, caller: Principal) -> L
     summary="The values as JSON",
     response_class=Response,
     responses={
-        **_bytes_of("application/json", "Values laid out `[iy][ix]`, `null` where not `ok`."),
+        **_bytes_of(
+            "application/json", "Values laid out `[iy][ix]`, `null` where not `ok`.", _GRID
+        ),
         **problems("invalid_request", "not_found"),
     },
 )
@@ -331,7 +339,7 @@ def _overlay(
     responses={
         200: {
             "description": "As `data.json`; cells not computed yet have status `pending`.",
-            "content": {"application/json": {}},
+            "content": {"application/json": _GRID},
         },
         **problems("invalid_request", "not_found", "conflict", "not_supported"),
     },

@@ -6,14 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
+from lossatlas.grids import Grid
 from pydantic import TypeAdapter
 
 from service.domain.jobs import JOB_SPEC
 from service.domain.problems import KINDS
 from service.http.app import document
 from service.http.authentication import is_public
+from service.http.documentation import examples_of
 from service.jobs.schemas import EXAMPLES
+from service.landscapes.grid import EXAMPLE
 from service.main import ROUTERS, openapi_text
 from tests.features.caller import Caller
 
@@ -65,6 +70,37 @@ def test_examples_are_valid() -> None:
     adapter: TypeAdapter[Any] = JOB_SPEC
     for example in EXAMPLES.values():
         adapter.validate_python(example["value"])
+
+
+@pytest.mark.parametrize(("path", "operation"), OPERATIONS)
+def test_every_json_has_a_valid_example(path: str, operation: dict[str, Any]) -> None:
+    """What is sent and what comes back, against the schema that stands beside it."""
+    answers = [answer for status, answer in operation["responses"].items() if status < "300"]
+    for part in (operation.get("requestBody", {}), *answers):
+        content = part.get("content", {}).get("application/json")
+        if content is None:
+            continue
+        examples = examples_of(content, DOCUMENT["components"]["schemas"])
+        assert examples, path
+        schema = {**content.get("schema", {}), "components": DOCUMENT["components"]}
+        validator = Draft202012Validator(schema)
+        for example in examples:
+            assert [problem.message for problem in validator.iter_errors(example)] == []
+
+
+def test_the_grid_shown_is_one_that_clients_read() -> None:
+    grid = Grid.from_json(EXAMPLE)
+    values = grid.dataset("test")
+    assert values.loss.shape == values.status.shape == (len(grid.y), len(grid.x))  # type: ignore[arg-type]
+    assert np.isnan(values.loss[1, 0])
+
+
+def test_the_page_shows_what_to_send_and_what_comes_back(nobody: Caller) -> None:
+    page = nobody.get("/docs").text
+    assert "&quot;kind&quot;: &quot;surface&quot;" in page
+    assert "&quot;verdict&quot;: &quot;pass&quot;" in page
+    # examples can hold text of any kind, and none of it is markup
+    assert page.count("<pre><code>") == page.count("</code></pre>")
 
 
 def test_references_lead_somewhere() -> None:
