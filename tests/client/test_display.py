@@ -49,7 +49,7 @@ def test_cells_without_a_value_are_hatched_and_out_of_the_scale(view: str) -> No
     made = landscape({"test": values})
     ax = made.plot(view=view, vmax=4.0)
     assert holes(ax) == 2
-    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("x", "y", "a title")
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("α", "β", "a title")
     bar = ax.figure.axes[1]
     assert bar.get_ylabel() == "loss"
     assert bar.get_ylim() == pytest.approx((0.5, 4.0))
@@ -122,6 +122,23 @@ def test_xarray_keeps_axes_names_and_statuses() -> None:
     assert made.attrs["landscape"] == "lsc_1"
     line = landscape({"t": np.ones(3)}, kind="line").to_xarray()
     assert line["loss"].dims == ("dataset", "x")
+
+
+def test_one_picture_for_all_forms_and_none_in_an_outage() -> None:
+    made = landscape({"t": bowl()})
+    with (
+        answering(Reply(200, "picture")) as server,
+        lossatlas.Client(server.url, "k", retry_seconds=0) as client,
+    ):
+        made._transport = client.transport
+        assert made._repr_png_() == b'"picture"'
+        assert "data:image/png;base64," in made._repr_html_()
+        assert len(server.seen) == 1
+        away = landscape({"t": bowl()})
+        away._transport = client.transport
+        server.replies[0] = Reply(503)
+        assert away._repr_png_() is None
+        assert "lsc_1" in away._repr_html_()
 
 
 HOSTILE = "<script>alert('x')</script>"

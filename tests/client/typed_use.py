@@ -19,6 +19,13 @@ def at_once(client: lossatlas.Client) -> None:
     client.surface("ckp_1", ["dst_1"], nmu=5)  # type: ignore[call-arg]
 
 
+def beside_a_training(network: object) -> None:
+    with lossatlas.training(project="p", name="n", program="n.pt2") as run:
+        run.checkpoint(network, step=1, metrics={"loss": 0.5})
+        assert_type(run.uploaded, list[lossatlas.Checkpoint])
+        run.checkpoint(network, stpe=1)  # type: ignore[call-arg]
+
+
 async def between_tasks(client: lossatlas.AsyncClient) -> None:
     model = await client.push_model("a.pt2", project="p", name="n")
     assert_type(model, lossatlas.Model)

@@ -31,19 +31,19 @@ def in_notebook() -> bool:
     return shell is not None and getattr(shell, "kernel", None) is not None
 
 
-def show_html(text: str) -> None:
-    """Shows HTML in the cell that runs."""
-    shown(text)
-
-
 def shown(text: str) -> Any:
-    """Shows HTML in the cell that runs; a handle whose `update` replaces it."""
-    return _ipython().display(as_html(text), display_id=True)
+    """Shows HTML in the cell that runs; a handle for `replace`."""
+    return _ipython().display(as_html(text), raw=True, display_id=True)
 
 
-def as_html(text: str) -> Any:
-    """HTML as a notebook displays it."""
-    return _ipython().HTML(text)
+def replace(handle: Any, text: str) -> None:
+    """Replaces what `shown` showed."""
+    handle.update(as_html(text), raw=True)
+
+
+def as_html(text: str) -> dict[str, str]:
+    """HTML as a notebook displays it, with words for where it cannot."""
+    return {"text/html": text, "text/plain": "shown as HTML"}
 
 
 def card(title: str, rows: Mapping[str, Any], below: str = "") -> str:

@@ -60,4 +60,5 @@ def to_xarray(landscape: LandscapeBase) -> Dataset:
 
 
 def _axis(name: str) -> dict[str, str]:
-    return {"long_name": f"along the direction {name}", "units": "1"}
+    # in units of the direction; xarray would print a unit of 1
+    return {"long_name": f"along the direction {name}"}

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from lossatlas.arrays import LandscapeBase
-from lossatlas.display import framed, in_notebook, show_html
-from lossatlas.errors import InputError
+from lossatlas.display import framed, in_notebook, shown
+from lossatlas.errors import InputError, LossatlasError
 from lossatlas.files import write_bytes
 from lossatlas.grids import Grid
 from lossatlas.steps import Call, Steps, call, fetch, local
@@ -161,11 +161,21 @@ class Landscape(LandscapeBase):
         """
         return self._run(_saving(self.id, Path(path), {"view": view, "beside": beside}))
 
-    def _repr_png_(self) -> bytes:
-        return self.figure("png")
+    @cached_property
+    def _picture(self) -> bytes | None:
+        # a notebook asks for every form of one picture; an outage must not hide the rest
+        try:
+            return self.figure("png")
+        except LossatlasError:
+            return None
+
+    def _repr_png_(self) -> bytes | None:
+        return self._picture
 
     def _repr_html_(self) -> str:
-        image = base64.b64encode(self.figure("png")).decode()
+        if self._picture is None:
+            return self._card("<em>the service does not draw it now</em>")
+        image = base64.b64encode(self._picture).decode()
         words = html.escape(f"{self.record.title or self.kind} ({self.id})")
         below = f'<img src="data:image/png;base64,{image}" alt="{words}" style="max-width: 100%">'
         return self._card(below)
@@ -239,7 +249,7 @@ def _saving(landscape: str, path: Path, options: Mapping[str, Any]) -> Steps[Pat
 def _showing(landscape: str, path: Path | None, height: int) -> Steps[Path | None]:
     if in_notebook():
         page = yield from paging(landscape)
-        show_html(framed(page, height))
+        shown(framed(page, height))
         if path is None:
             return None
         return (yield from _saving_page(landscape, path))

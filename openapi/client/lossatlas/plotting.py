@@ -105,8 +105,9 @@ def _plane(
     scale = _scale(values, log, ends)
     title = landscape.record.title or landscape.kind
     ax.set_title(title if len(landscape.datasets) == 1 else f"{title}: {chosen.name}")
-    ax.set_xlabel("x")
-    ax.set_ylabel("y")
+    principal = landscape.trajectory is not None
+    ax.set_xlabel("first component" if principal else "α")
+    ax.set_ylabel("second component" if principal else "β")
     label = _NAMES.get(name, name)
     if values.count() == 0:
         _hatch(ax, x, y, np.ones(values.shape, dtype=bool), 0.5)
@@ -142,7 +143,8 @@ def _plane(
         from matplotlib.cm import ScalarMappable
 
         # contours would make a bar of steps or of thin lines, with odd ticks
-        ax.figure.colorbar(ScalarMappable(norm=scale, cmap=_COLOURS), ax=ax, label=label)
+        bar = ax.figure.colorbar(ScalarMappable(norm=scale, cmap=_COLOURS), ax=ax, label=label)
+        _plain_numbers(bar.ax.yaxis, scale)
 
 
 def _relief(ax: Any, x: Floats, y: Floats, values: Any, scale: Any, label: str) -> None:
@@ -187,6 +189,7 @@ def _curve(
     together = np.concatenate(seen) if seen else np.zeros(0)
     if together.size and _is_log(together, log):
         ax.set_yscale("log")
+        _plain_numbers(ax.yaxis, None)
     if ends[0] is not None or ends[1] is not None:
         ax.set_ylim(*ends)
     half = _step(grid.x) / 2
@@ -265,6 +268,20 @@ def _is_log(finite: Floats, log: bool | None) -> bool:
             raise InputError("a logarithmic scale needs positive values")
         return log
     return low > 0 and high / low >= _SPAN
+
+
+def _plain_numbers(axis: Any, scale: Any) -> None:
+    """0.2 instead of 2 × 10⁻¹ on a logarithmic axis."""
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    if scale is None or isinstance(scale, LogNorm):
+        axis.set_major_formatter(Plain(minor_thresholds=(2, 0.5)))
+        axis.set_minor_formatter(Plain(minor_thresholds=(2, 0.5)))
 
 
 def _heights(scale: Any, levels: int) -> Floats:

@@ -111,12 +111,12 @@ def _cell(title: str, unit: str) -> Iterator[Reporter]:
         now = time.monotonic()
         if now - last_at >= _CELL_SECONDS or done == total:
             last_at = now
-            handle.update(display.as_html(display.bar(done, total, f"{unit} · {title} · {words}")))
+            display.replace(handle, display.bar(done, total, f"{unit} · {title} · {words}"))
 
     try:
         yield on_bar
     finally:
-        handle.update(display.as_html(""))
+        display.replace(handle, "")
 
 
 def _lines(console: Console, title: str, unit: str) -> Reporter:
