@@ -106,6 +106,7 @@ class Session:
             batch_size=body["batch_size"],
             recalibration=Recalibration(**how) if (how := body.get("recalibration")) else None,
             channels_last=body.get("channels_last", True),
+            combine_first=body.get("combine_first", False),
         )
         if self._evaluator is None or self._evaluator[0] != space:
             self._evaluator = None

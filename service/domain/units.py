@@ -203,6 +203,7 @@ class JobPlan(BaseModel):
     buffers: BufferPolicy
     batch_size: int
     channels_last: bool = True
+    combine_first: bool = False
     threads: int
     cell_seconds: float
     tile_cells: int

@@ -124,6 +124,11 @@ class JobOut(BaseModel):
     model: ModelId
     state: JobState
     progress: ProgressOut
+    memory_bytes: int | None = Field(
+        description="What a worker is expected to need at its peak. Null until the job is planned, "
+        "and for curvature, whose memory is a budget.",
+        examples=[412_000_000],
+    )
     attempt: int = Field(description="1, and one more for each retry.")
     spec: dict[str, Any] = Field(
         description="As submitted, every default filled in and directions resolved."

@@ -40,6 +40,7 @@ def shown(job: JobRecord, progress: Progress) -> JobOut:
             unit=progress.unit,
             eta_seconds=progress.eta_seconds,
         ),
+        memory_bytes=((job.plan or {}).get("memory") or {}).get("estimated_bytes"),
         attempt=job.attempt,
         spec=job.spec,
         directions=job.directions,

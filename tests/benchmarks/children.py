@@ -26,6 +26,8 @@ from workers.protocol import Frame
 from workers.sandbox import Limits
 
 _SECONDS = 600.0
+#: What the plan hands on to every tile.
+KEPT = ("batch_size", "channels_last", "combine_first")
 
 
 class Failed(AssertionError):
@@ -44,9 +46,10 @@ class Job:
         directions: Mapping[str, Direction],
         *,
         threads: int = 1,
+        cells: int = 2601,
     ) -> None:
         folder.mkdir(parents=True)
-        self.folder, self.threads = folder, threads
+        self.folder, self.threads, self.cells = folder, threads, cells
         lossatlas.export_model(module.eval(), (inputs[:2],), folder / "program.pt2")
         state = {n: t.detach().clone().contiguous() for n, t in module.state_dict().items()}
         save_file(state, folder / "weights")
@@ -88,7 +91,8 @@ class Job:
 
     def preparing(self) -> Frame:
         directions = {axis: {"materialised": str(self.folder / axis)} for axis in self.axes}
-        return Frame("prepare", {"directions": directions, "orthogonalise": False})
+        body = {"directions": directions, "orthogonalise": False, "cells": self.cells}
+        return Frame("prepare", body)
 
     def tile(self, plan: Mapping[str, Any], points: Sequence[tuple[float, float]]) -> Frame:
         return Frame(
@@ -109,6 +113,7 @@ class Fleet:
 
     Attributes:
         prepared: what the first one decided for all.
+        peaks: bytes that each child held at most, as of its last tile.
     """
 
     def __init__(
@@ -117,9 +122,9 @@ class Fleet:
         precision: str,
         *,
         processes: int,
-        keep: Sequence[str] = ("batch_size", "channels_last"),
+        keep: Sequence[str] = KEPT,
     ) -> None:
-        self._job = job
+        self._job, self.peaks = job, list[int]()
         limits, confinement = Limits(threads=job.threads), sandbox.describe()
         self._children = [
             Child(limits=limits, readable=[job.folder], confinement=confinement)
@@ -137,7 +142,9 @@ class Fleet:
         """Every child evaluates all the points at the same time; one tile each."""
         for child in self._children:
             child.send(self._job.tile(self._plan, points))
-        return [Tile.from_npz(_wait(child).blobs[0]) for child in self._children]
+        answers = [_wait(child) for child in self._children]
+        self.peaks = [int(answer.body["peak_memory_bytes"]) for answer in answers]
+        return [Tile.from_npz(answer.blobs[0]) for answer in answers]
 
     def __enter__(self) -> Self:
         return self

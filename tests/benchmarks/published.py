@@ -47,7 +47,9 @@ class PublishedEvaluator:
         images: TransformedImages,
         x: Mapping[str, Tensor],
         y: Mapping[str, Tensor],
+        device: torch.device | None = None,
     ) -> None:
+        self.device = device or torch.device("cpu")
         self.module = module.eval()
         self.origin = {n: p.detach().clone() for n, p in module.named_parameters()}
         self.x, self.y = x, y
@@ -59,9 +61,10 @@ class PublishedEvaluator:
         for name, parameter in self.module.named_parameters():
             change = alpha * self.x[name] + beta * self.y[name]
             parameter.data = self.origin[name] + change
-        correct, total_loss, total = 0, 0.0, 0
+        correct, total_loss, total = 0.0, 0.0, 0
         with torch.no_grad():
-            for inputs, targets in self.loader:
+            for batch in self.loader:
+                inputs, targets = (tensor.to(self.device) for tensor in batch)
                 total += inputs.size(0)
                 outputs = self.module(inputs)
                 loss = self.criterion(outputs, targets)

@@ -10,7 +10,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +40,7 @@ SEED = 1
 
 
 def direct(
-    case: Case, network: Network, batch_size: int
+    case: Case, network: Network, provenance: Mapping[str, Any]
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """The same surface by the engine alone; loss, shape (NUM, NUM)."""
     origin = split_point(network, load(case.weights))
@@ -47,7 +49,12 @@ def direct(
         normalise(random_direction(network, seed, axis), origin, network, rule).to(torch.float32)
         for seed, axis in ((SEED, "x"), (SEED + 1, "y"))
     )
-    setting = Setting(network=network, loss=Loss.named("cross_entropy"), batch_size=batch_size)
+    setting = Setting(
+        network=network,
+        loss=Loss.named("cross_entropy"),
+        batch_size=provenance["batch_size"],
+        channels_last=provenance["channels_last"],
+    )
     data = Dataset("digits", (case.inputs,), case.targets)
     evaluator = plane_evaluator(setting, origin, x, y, [data], BufferPolicy.FROZEN)
     points = tuple(np.linspace(-1, 1, NUM).tolist())
@@ -75,14 +82,14 @@ def compare() -> None:
     with running(case, workers=1) as stack:
         job = stack.surface(NUM, SEED)
         landscape = stack.api.get(f"/v1/landscapes/{job['landscape']}").json()
-        batch_size = landscape["provenance"]["batch_size"]
+        provenance = landscape["provenance"]
         served = np.array(stack.api.data(job)["datasets"]["digits"]["loss"]["values"], dtype=float)
-        if not np.array_equal(served, direct(case, network, batch_size)):
+        if not np.array_equal(served, direct(case, network, provenance)):
             raise AssertionError("the two sides do not compute the same bits")
         sides = interleave(
             {
                 "service": lambda: stack.surface(NUM, SEED),
-                "engine": lambda: direct(case, network, batch_size),
+                "engine": lambda: direct(case, network, provenance),
             },
             ROUNDS,
         )

@@ -57,6 +57,8 @@ def test_several_candidates_are_measured_and_one_of_them_is_taken() -> None:
     assert chosen.batch_size in (32, 64, 128)
     assert chosen.samples_per_second is not None
     assert chosen.samples_per_second > 0
+    # one batch of the data leaves nothing to choose
+    assert choose_batching(SETTING, CASE.origin, [big.head(100)]).batch_size == 100
 
 
 def test_a_budget_too_small_for_one_sample_is_said_so() -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from workers.computation.context import JobContext
 from workers.engine.direction import Direction
+from workers.engine.evaluation import Setting
 from workers.engine.placement import BufferPolicy
 from workers.engine.recalibration import Recalibration, Recalibrator
 from workers.engine.surface import (
@@ -35,6 +36,7 @@ class Space:
         directions: digests of the materialised directions by axis, for f(α, β).
         recalibration: how running statistics are recomputed, where they are.
         channels_last: memory format of images.
+        combine_first: whether the first linear map's products are computed once for all cells.
     """
 
     target: str | None
@@ -42,6 +44,7 @@ class Space:
     batch_size: int
     recalibration: Recalibration | None = None
     channels_last: bool = True
+    combine_first: bool = False
 
     @property
     def rays(self) -> int:
@@ -54,11 +57,7 @@ def build_evaluator(
 ) -> CellEvaluator:
     """Raises EngineError when inputs do not fit, MemoryExceeded when memory does not suffice."""
     setting = context.setting(space.batch_size, channels_last=space.channels_last)
-    recalibrator = None
-    if context.buffers is BufferPolicy.RECALIBRATE and space.recalibration is not None:
-        recalibrator = Recalibrator(
-            setting, context.origin, context.datasets[0], space.recalibration
-        )
+    recalibrator = recalibrator_of(context, space, setting)
     if space.target is not None:
         return segment_evaluator(
             setting,
@@ -85,7 +84,15 @@ def build_evaluator(
         context.datasets,
         context.buffers,
         recalibrator,
+        combine_first=space.combine_first,
     )
+
+
+def recalibrator_of(context: JobContext, space: Space, setting: Setting) -> Recalibrator | None:
+    """What recomputes running statistics at every cell, where the job asks for that."""
+    if context.buffers is not BufferPolicy.RECALIBRATE or space.recalibration is None:
+        return None
+    return Recalibrator(setting, context.origin, context.datasets[0], space.recalibration)
 
 
 def cell(space: Space, alpha: float, beta: float) -> Cell:

@@ -22,6 +22,7 @@ from workers.computation.context import JobContext
 from workers.computation.curvature import Question, choose
 from workers.computation.directions import Made, make_direction, read_direction
 from workers.computation.evaluators import Space, build_evaluator, cell
+from workers.computation.first_layer import as_exact, worth_combining
 from workers.computation.footprint import estimate, peak_bytes
 from workers.computation.reduced_precision import compare
 from workers.computation.trajectory import FoundPath, find_path
@@ -35,7 +36,7 @@ from workers.engine.direction import Direction, geometry, norm, orthogonalise
 from workers.engine.errors import MemoryExceeded
 from workers.engine.placement import BufferPolicy
 from workers.engine.recalibration import Recalibration, plan_recalibration
-from workers.engine.surface import CellEvaluator
+from workers.engine.surface import CellEvaluator, first_weights
 
 #: A cell that takes longer than this is timed once only.
 _TIMED_TWICE_SECONDS: Final = 2.0
@@ -60,10 +61,11 @@ class Prepared:
 def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
     """Carries out a `prepare` request: `{directions: {axis: {spec, origin, object} or
     {materialised}},
-    orthogonalise, target, trajectory, curvature, batching, compared, memory_bytes}`; a
+    orthogonalise, target, trajectory, curvature, batching, cells, compared, memory_bytes}`; a
     trajectory's axes are its principal components, a single point's curvature has none. `batching`
-    is an earlier choice, where one is known; `compared` are cells at which a reduced precision is
-    compared with float32; `memory_bytes` is what the process may hold in all.
+    is an earlier choice, where one is known; `cells` is how many a surface has; at those of
+    `compared` a reduced precision is compared with float32; `memory_bytes` is what the process
+    may hold in all.
 
     Raises:
         Problem, EngineError: an input is not usable; MemoryExceeded when one sample is too much.
@@ -103,10 +105,19 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
     compared: dict[str, Any] | None = None
     if bent is None:
         space, evaluator, seconds = _probe(context, space, used)
+        combined = replace(space, combine_first=True)
+        if worth_combining(context, combined, int(request.get("cells") or 0)):
+            other = evaluator.combining(
+                first_weights(
+                    context.setting(space.batch_size), context.origin, used["x"], used.get("y")
+                )
+            )
+            if as_exact(context.precision, evaluator, other, combined):
+                space, evaluator, seconds = combined, other, _timed(other, combined)
         measured = peak_bytes(context.device)
         estimated = estimate(context, space, _activation_bytes(context, space), context.base_bytes)
         cells = [(a, b) for a, b in request.get("compared") or _on_path(path)]
-        compared = compare(context, space, used, cells)
+        compared = compare(context, space, evaluator, cells)
     else:
         seconds, measured = bent.step_seconds, peak_bytes(context.device)
     cosine = shape.cosine if shape else None
@@ -129,6 +140,7 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
                 "halvings": _halvings(batching.batch_size, space.batch_size),
             },
             "channels_last": space.channels_last,
+            "combine_first": space.combine_first,
             "batching": _kept(context, batching, space),
             "precision_error": compared,
             "recalibration": None if space.recalibration is None else asdict(space.recalibration),

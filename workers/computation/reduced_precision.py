@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from workers.computation.context import JobContext
-from workers.computation.evaluators import Space, build_evaluator, cell
-from workers.engine.direction import Direction
+from workers.computation.evaluators import Space, cell, recalibrator_of
 from workers.engine.precision import Precision
-from workers.engine.surface import CellResult, compare_precision
+from workers.engine.surface import CellEvaluator, CellResult, compare_precision
 
 #: Of each data set: enough for a mean, and little memory beside the job's own.
 _SAMPLES: Final = 2048
@@ -29,7 +28,7 @@ _REDUCED: Final = frozenset({Precision.TF32, Precision.BF16})
 def compare(
     context: JobContext,
     space: Space,
-    directions: Mapping[str, Direction],
+    evaluator: CellEvaluator,
     points: Sequence[tuple[float, float]],
 ) -> dict[str, Any] | None:
     """The errors of losses and accuracies at some cells, as plain JSON; None in full precision.
@@ -41,9 +40,16 @@ def compare(
     if context.precision not in _REDUCED:
         return None
     datasets = tuple(dataset.head(_SAMPLES) for dataset in context.datasets)
-    small = replace(context, datasets=datasets)
-    reference = replace(small, precision=Precision.FLOAT32)
-    evaluators = [build_evaluator(each, space, directions) for each in (small, reference)]
+    small = context.setting(space.batch_size, channels_last=space.channels_last)
+    evaluators = [
+        evaluator.over(
+            setting,
+            context.origin,
+            datasets,
+            recalibrator_of(context, space, setting),
+        )
+        for setting in (small, replace(small, precision=Precision.FLOAT32))
+    ]
     tested: list[CellResult] = []
     truth: list[CellResult] = []
     begun = time.perf_counter()

@@ -9,7 +9,7 @@ choices still give the same values.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -43,8 +43,10 @@ _CUDA_BATCH_BYTES = 8 << 30
 # so that the choice does not hang on noise.
 _TIE = 0.05
 #: What the other memory format must win by.
-_FORMAT_TIE = 0.1
-_MEASURED_SECONDS = 0.04
+_FORMAT_TIE = 0.2
+#: As many rounds as fit into the time.
+_ROUNDS = 4
+_RACE_SECONDS = 0.4
 #: No larger size is tried once a pass takes this long: its kernels are busy enough.
 _LONG_PASS_SECONDS = 1.0
 _METERED_SAMPLES = 8
@@ -74,9 +76,9 @@ def choose_batching(
 ) -> Batching:
     """The fastest of a few batch sizes that fit the budget, and of the two memory formats.
 
-    `setting.batch_size` and `setting.channels_last` are ignored. A data set smaller than a
-    candidate makes its own size one. The measurement takes a fraction of a second for small
-    networks; where one pass takes longer than that, each candidate is run once or twice.
+    `setting.batch_size` and `setting.channels_last` are ignored. Data that fit into one batch of
+    the largest size are one, unmeasured. Otherwise the measurement takes a fraction of a second for
+    small networks; where passes take longer than that, each candidate is run twice.
 
     Args:
         memory_budget_bytes: of one batch's activations.
@@ -88,29 +90,66 @@ def choose_batching(
     setting = replace(setting, channels_last=True)
     largest = max(datasets, key=lambda dataset: dataset.samples)
     limit = _limit(setting, origin, largest, memory_budget_bytes)
-    cuda = setting.device.type == "cuda"
-    candidates = sorted({min(size, limit) for size in _offered(cuda=cuda)})
-    best, best_rate = candidates[0], 0.0
-    for size in candidates:
+    offered = _offered(cuda=setting.device.type == "cuda")
+    if limit <= offered[-1]:
+        # one batch: too little work for a choice to matter
+        return Batching(_largest_that_fits(setting, origin, largest, limit))
+    race = _Race(setting, origin, largest)
+    sizes = [size for size in offered if race.enters(size, channels_last=True)]
+    if not sizes:
+        return Batching(_largest_that_fits(setting, origin, largest, offered[0] // 2))
+    formats = any(tensor.dim() == 4 for tensor in largest.inputs)
+    if formats:
+        race.enters(sizes[-1], channels_last=False)
+    race.run()
+    best = sizes[0]
+    for size in sizes[1:]:
+        if race.rate(size) > race.rate(best) * (1 + _TIE):
+            best = size
+    rate, other = race.rate(sizes[-1]), race.rate(sizes[-1], channels_last=False)
+    if formats and other > rate * (1 + _FORMAT_TIE):
+        return Batching(sizes[-1], False, other)
+    return Batching(best, True, race.rate(best))
+
+
+class _Race:
+    """Batch sizes and memory formats timed in turns, so that what else the machine does meanwhile
+    slows all of them alike; the fastest pass of each counts.
+    """
+
+    def __init__(self, setting: Setting, origin: Point, dataset: Dataset) -> None:
+        self._setting, self._origin, self._dataset = setting, origin, dataset
+        self._passes: dict[tuple[int, bool], Callable[[], float]] = {}
+        self._fastest: dict[tuple[int, bool], float] = {}
+
+    def enters(self, size: int, *, channels_last: bool) -> bool:
+        """Runs a first pass; False where the memory does not suffice, or where the pass before
+        took so long that larger ones would gain nothing.
+        """
+        if any(seconds > _LONG_PASS_SECONDS for seconds in self._fastest.values()):
+            return False
+        setting = replace(self._setting, channels_last=channels_last)
         try:
-            rate = _samples_per_second(setting, origin, largest, size)
+            run = _one_pass(setting, self._origin, self._dataset, size)
+            self._fastest[size, channels_last] = run()
         except MemoryExceeded:
-            break
-        if rate > best_rate * (1 + _TIE):
-            best, best_rate = size, rate
-        elif rate < best_rate * (1 - 2 * _TIE):
-            break  # past the best: larger ones leave the caches further behind
-        if size / rate > _LONG_PASS_SECONDS and not cuda:
-            break
-    if best_rate == 0.0:
-        return Batching(_largest_that_fits(setting, origin, largest, candidates[0] // 2))
-    if all(tensor.dim() != 4 for tensor in largest.inputs):
-        return Batching(best, True, best_rate)
-    other = replace(setting, channels_last=False)
-    rate = _samples_per_second(other, origin, largest, best)
-    if rate > best_rate * (1 + _FORMAT_TIE):
-        return Batching(best, False, rate)
-    return Batching(best, True, best_rate)
+            return False
+        self._passes[size, channels_last] = run
+        return True
+
+    def run(self) -> None:
+        begun, rounds = time.perf_counter(), 0
+        while rounds < _ROUNDS and time.perf_counter() - begun < _RACE_SECONDS:
+            for entry, run in self._passes.items():
+                seconds = run()
+                # the first round also warmed caches and libraries up
+                self._fastest[entry] = min(self._fastest[entry], seconds) if rounds else seconds
+            rounds += 1
+
+    def rate(self, size: int, *, channels_last: bool = True) -> float:
+        """Samples per second; 0 where it did not enter."""
+        seconds = self._fastest.get((size, channels_last))
+        return 0.0 if seconds is None else size / seconds
 
 
 def largest_candidate(device: torch.device) -> int:
@@ -179,7 +218,7 @@ def _largest_that_fits(setting: Setting, origin: Point, dataset: Dataset, size: 
     """`size`, halved until one batch goes through the device's memory."""
     while size >= 1:
         try:
-            _samples_per_second(setting, origin, dataset, size, seconds=0.0)
+            _one_pass(setting, origin, dataset, size)()
         except MemoryExceeded:
             size //= 2
         else:
@@ -187,35 +226,19 @@ def _largest_that_fits(setting: Setting, origin: Point, dataset: Dataset, size: 
     raise MemoryExceeded("the memory does not suffice for a single sample", batch_size=1)
 
 
-def _samples_per_second(
-    setting: Setting,
-    origin: Point,
-    dataset: Dataset,
-    size: int,
-    *,
-    seconds: float = _MEASURED_SECONDS,
-) -> float:
-    """Speed at a batch size: the best of the passes that fit into `seconds`, one at least."""
+def _one_pass(setting: Setting, origin: Point, dataset: Dataset, size: int) -> Callable[[], float]:
+    """A pass of one batch of this size; calling it gives its seconds."""
     evaluation, infer = _small(setting, origin, dataset.head(size), size)
     row = torch.zeros(3, dtype=torch.float64, device=setting.device)
-    fastest = float("inf")
 
-    def one_pass() -> float:
-        start = time.perf_counter()
-        evaluation.measure(infer, row)
-        row.cpu()
-        return time.perf_counter() - start
+    def run() -> float:
+        with memory_guard(size), torch.inference_mode(), arithmetic(setting.precision):
+            start = time.perf_counter()
+            evaluation.measure(infer, row)
+            row.cpu()
+            return time.perf_counter() - start
 
-    with memory_guard(size), torch.inference_mode(), arithmetic(setting.precision):
-        # The first pass warms caches and lazily initialised libraries; it counts only where
-        # passes are so long that this does not matter.
-        first = one_pass()
-        if first > _LONG_PASS_SECONDS or seconds == 0.0:
-            return size / first
-        fastest, begun = one_pass(), time.perf_counter()
-        while time.perf_counter() - begun < seconds:
-            fastest = min(fastest, one_pass())
-    return size / fastest
+    return run
 
 
 def _small(

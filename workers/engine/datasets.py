@@ -17,6 +17,9 @@ from workers.engine.errors import DatasetInvalid
 from workers.engine.losses import Loss
 from workers.engine.network import Network
 
+#: Values looked at together: 4 MiB of float32.
+_CHECKED_AT_ONCE = 1 << 20
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -87,7 +90,7 @@ def _check(dataset: Dataset, keys: list[str], network: Network) -> None:
                 f"data set {dataset.name!r} has {len(tensor)} samples in {key!r} "
                 f"and {dataset.samples} in 'targets'"
             )
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.is_floating_point() and not _is_finite(tensor):
             raise DatasetInvalid(
                 f"{key!r} of data set {dataset.name!r} holds values that are not finite"
             )
@@ -98,6 +101,12 @@ def _check(dataset: Dataset, keys: list[str], network: Network) -> None:
             raise DatasetInvalid(
                 f"{key!r} of data set {dataset.name!r} is {tensor.dtype}, the network takes {dtype}"
             )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether every value is finite, a block of samples at a time: no second copy of the data."""
+    rows = max(1, _CHECKED_AT_ONCE // max(1, tensor[:1].numel()))
+    return all(bool(torch.isfinite(part).all()) for part in torch.split(tensor, rows))
 
 
 @dataclass(frozen=True)

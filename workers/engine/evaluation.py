@@ -93,13 +93,19 @@ class DatasetEvaluation:
     def batches(self) -> tuple[Batch, ...]:
         return self._data.batches
 
-    def measure(self, infer: Infer, row: Tensor) -> None:
+    def measure(
+        self, infer: Infer, row: Tensor, given: Callable[[int], Tensor] | None = None
+    ) -> None:
         """Writes (mean loss, squared standard error, accuracy) at `infer`'s point to `row`.
 
-        `row` has shape (3,), float64, on the device. Call under `torch.inference_mode`.
+        `row` has shape (3,), float64, on the device. Call under `torch.inference_mode`. `given`
+        makes what `infer` takes for a batch, by its number, where that is not the batch's inputs.
         """
-        for batch in self._data.batches:
-            outputs = self.outputs(infer, batch)
+        for index, batch in enumerate(self._data.batches):
+            if given is None:
+                outputs = self.outputs(infer, batch)
+            else:
+                outputs = infer(given(index)).to(self._loss_dtype)
             losses = self._loss.per_sample(outputs, batch.targets)
             correct = self._loss.correct(outputs, batch.targets) if self._has_accuracy else None
             self._statistics.record(batch.start, batch.stop, losses, correct)

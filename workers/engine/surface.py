@@ -16,6 +16,7 @@ from torch import Tensor
 from workers.engine.datasets import Dataset
 from workers.engine.direction import Direction
 from workers.engine.evaluation import DatasetEvaluation, Setting, cast_point, prepare_datasets
+from workers.engine.first_layer import LeadingMap, Responses, leading_map
 from workers.engine.memory import memory_guard
 from workers.engine.network import Point
 from workers.engine.placement import (
@@ -25,7 +26,7 @@ from workers.engine.placement import (
     RaysPlacement,
     SegmentPlacement,
 )
-from workers.engine.precision import arithmetic, require_available
+from workers.engine.precision import Precision, arithmetic, require_available
 from workers.engine.recalibration import Recalibrator
 from workers.engine.statistics import Measurement, invalid_buffer, measurement
 
@@ -51,8 +52,13 @@ class CellEvaluator:
         placement: Placement,
         datasets: Sequence[DatasetEvaluation],
         recalibrator: Recalibrator | None = None,
+        first_weights: Sequence[Tensor] = (),
     ) -> None:
-        """`recalibrator`, where there is one, replaces every cell's running statistics."""
+        """`recalibrator`, where there is one, replaces every cell's running statistics.
+
+        With `first_weights`, the first linear map's at the origin and along each axis, its products
+        are computed once and combined at every cell (`workers.engine.first_layer`).
+        """
         self._recalibrator = recalibrator
         self._setting = setting
         self._placement = placement
@@ -72,6 +78,47 @@ class CellEvaluator:
             name: moving[name] if name in moving else placement.fixed_buffers[name]
             for name in setting.network.buffers
         }
+        self._first_weights = tuple(first_weights)
+        self._leading = leading_map(setting.network) if first_weights else None
+        self._responses = self._respond(first_weights) if first_weights else ()
+
+    def combining(self, first_weights: Sequence[Tensor]) -> CellEvaluator:
+        """The same cells over the same data and vectors, first products computed once."""
+        return CellEvaluator(
+            self._setting, self._placement, self._datasets, self._recalibrator, first_weights
+        )
+
+    def over(
+        self,
+        setting: Setting,
+        origin: Point,
+        datasets: Sequence[Dataset],
+        recalibrator: Recalibrator | None = None,
+    ) -> CellEvaluator:
+        """The same cells in another setting over other data; θ and the directions are shared.
+
+        In this evaluator's precision first products are combined as here, in others they are not.
+        """
+        same = setting.precision is self._setting.precision
+        return CellEvaluator(
+            setting,
+            self._placement,
+            prepare_datasets(setting, origin, datasets),
+            recalibrator,
+            self._first_weights if same else (),
+        )
+
+    def _respond(self, weights: Sequence[Tensor]) -> tuple[Responses, ...]:
+        leading = self._leading
+        if leading is None:
+            raise ValueError("the network begins with no linear map that holds most of its work")
+        device = self._setting.device
+        with memory_guard(self._setting.batch_size), torch.inference_mode():
+            placed = [weight.to(device, torch.float32) for weight in weights]
+            return tuple(
+                Responses(leading, d.batches, self._parameters, self._buffers, placed)
+                for d in self._datasets
+            )
 
     def evaluate(
         self,
@@ -113,7 +160,8 @@ class CellEvaluator:
     def evaluate_point(self, point: Point) -> tuple[Measurement, ...]:
         """The measurements at a point beside the plane or line, with the point's own buffers.
 
-        The same bits as those of a cell whose placement writes this very point.
+        The same bits as those of a cell whose placement writes this very point, where first
+        products are not combined.
 
         Raises:
             MemoryExceeded: naming the batch size that did not fit.
@@ -148,10 +196,34 @@ class CellEvaluator:
         buffers: Mapping[str, Tensor] = self._buffers
         if self._recalibrator is not None:
             buffers = self._recalibrator(self._parameters, buffers)
+        if self._leading is not None:
+            self._measure_rest(self._leading, (alpha, beta), buffers, rows)
+            return True
         infer = self._setting.network.at(self._parameters, buffers)
         for dataset, row in zip(self._datasets, rows, strict=True):
             dataset.measure(infer, row)
         return True
+
+    def _measure_rest(
+        self,
+        leading: LeadingMap,
+        cell: Cell,
+        buffers: Mapping[str, Tensor],
+        rows: Tensor,
+    ) -> None:
+        """A cell whose first linear map is combined from what was computed once."""
+        bias = None
+        if leading.bias is not None:
+            bias = self._placement.parameter_layout.views(self._theta)[leading.bias]
+        dtype = self._setting.precision.compute_dtype
+        coordinates = [coordinate for coordinate in cell if coordinate is not None]
+        infer = leading.rest(self._parameters, buffers)
+        for dataset, responses, row in zip(self._datasets, self._responses, rows, strict=True):
+
+            def given(index: int, responses: Responses = responses) -> Tensor:
+                return responses.at(index, coordinates, bias, dtype)
+
+            dataset.measure(infer, row, given)
 
     def _result(self, cell: Cell, rows: Tensor, evaluated: bool) -> CellResult:
         if not evaluated:
@@ -172,8 +244,14 @@ def plane_evaluator(
     datasets: Sequence[Dataset],
     buffers: BufferPolicy = BufferPolicy.FROZEN,
     recalibrator: Recalibrator | None = None,
+    *,
+    combine_first: bool = False,
 ) -> CellEvaluator:
     """f(α, β) = L(θ + αδ + βη), or f(α) = L(θ + αδ) without `y`.
+
+    Args:
+        combine_first: the first linear map's products are computed once and combined at every
+            cell; the network must have one (`first_layer.leading_map`).
 
     Raises:
         PrecisionUnavailable, TargetsInvalid, MemoryExceeded: see `prepare_datasets`.
@@ -191,7 +269,20 @@ def plane_evaluator(
             setting.channels_last,
         )
         prepared = prepare_datasets(setting, origin, datasets)
-        return CellEvaluator(setting, placement, prepared, recalibrator)
+        weights = first_weights(setting, origin, x, y) if combine_first else ()
+        return CellEvaluator(setting, placement, prepared, recalibrator, weights)
+
+
+def first_weights(
+    setting: Setting, origin: Point, x: Direction, y: Direction | None
+) -> tuple[Tensor, ...]:
+    """The first linear map's W at the origin and along each axis."""
+    leading = leading_map(setting.network)
+    if leading is None or setting.precision is Precision.FLOAT64:
+        raise ValueError("there is no first linear map to combine in single precision")
+    along = [x] if y is None else [x, y]
+    moved = [direction.parameters[leading.weight] for direction in along]
+    return (origin.parameters[leading.weight], *moved)
 
 
 def rays_evaluator(

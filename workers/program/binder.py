@@ -7,6 +7,8 @@ Nothing here is compiled, evaluated or imported by name: every operator was allo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import torch
@@ -19,6 +21,7 @@ from workers.program.batch_statistics import BatchStatistics
 from workers.program.failures import OperatorFailed
 from workers.program.folding import fold
 from workers.program.fusing import fuse
+from workers.program.leading import Leading, leading
 from workers.program.literals import Situation
 from workers.program.operators import Call, calls_of
 from workers.program.schedule import Step, fixed_values, live, reads, steps_of
@@ -64,6 +67,7 @@ class BoundNetwork:
         self._fold = fold
         self._constants = _checked_constants(graph, constants or {})
         self._programs: dict[tuple[torch.dtype, torch.device, bool], _BoundProgram] = {}
+        self._halves: dict[tuple[torch.dtype, torch.device, str], _BoundProgram] = {}
         of_role = {role: _of_role(graph, role) for role in ("parameter", "buffer")}
         self.parameters: Mapping[str, TensorSpec] = of_role["parameter"]
         self.buffers: Mapping[str, TensorSpec] = of_role["buffer"]
@@ -103,6 +107,15 @@ class BoundNetwork:
             OperatorFailed: an operator cannot take these tensors.
         """
         return self._at(parameters, buffers, differentiable=not torch.is_inference_mode_enabled())
+
+    @cached_property
+    def leading(self) -> LeadingMap | None:
+        """The linear map that the program begins with, where it holds most of the work."""
+        dtype: torch.dtype = getattr(torch, self.graph.dtype)
+        situation = Situation.of(self.graph, dtype, torch.device("cpu"), differentiable=False)
+        calls, output = calls_of(self.graph, situation)
+        found = leading(self.graph, live(calls, output), output)
+        return None if found is None else LeadingMap(self, found.weight, found.bias)
 
     def recalibrated(
         self,
@@ -156,6 +169,22 @@ class BoundNetwork:
             self._programs[key] = program
         return program.at(parameters, buffers)
 
+    def half(
+        self, part: str, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+    ) -> Callable[..., Tensor]:
+        """What comes `before` or `after` the leading map, for inference."""
+        dtype, device = self._type_and_place(parameters, buffers)
+        key = (dtype, device, part)
+        program = self._halves.get(key)
+        if program is None:
+            situation = Situation.of(self.graph, dtype, device, differentiable=False)
+            folding = self._fold and dtype is not torch.float64
+            program = _BoundProgram(
+                self.graph, self._placed(dtype, device), situation, folding, part=part
+            )
+            self._halves[key] = program
+        return program.at(parameters, buffers)
+
     def _type_and_place(
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
     ) -> tuple[torch.dtype, torch.device]:
@@ -188,6 +217,7 @@ class _BoundProgram:
         situation: Situation,
         folding: bool,
         statistics: BatchStatistics | None = None,
+        part: str = "whole",
     ) -> None:
         self._graph = graph
         self._names = [(index, spec.name, spec.role) for index, spec in enumerate(graph.tensors)]
@@ -197,6 +227,8 @@ class _BoundProgram:
         calls, self._values = live(calls, self._output), graph.values
         if statistics is not None:
             calls = statistics.rewritten(calls)
+        if part != "whole":
+            calls = self._cut(leading(graph, calls, self._output), part)
         fixed = fixed_values(calls, self._first_input)
         if folding:
             calls, self._values = fold(graph, calls, self._output, self._values, fixed)
@@ -208,6 +240,16 @@ class _BoundProgram:
         needed = frozenset(value for call in after for value in reads(call)) & fixed
         self._once = _Run(graph, situation, before, steps_of(before, self._output, kept=needed))
         self._per_batch = _Run(graph, situation, after, steps_of(after, self._output, kept=needed))
+
+    def _cut(self, found: Leading | None, part: str) -> tuple[Call, ...]:
+        """One half of a program that begins with a linear map, as a program of its own."""
+        if found is None:
+            raise ValueError("the program begins with no linear map")
+        if part == "before":
+            self._output = found.source
+            return found.before
+        self._first_input = found.result
+        return found.after
 
     def at(
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
@@ -229,6 +271,31 @@ class _BoundProgram:
             return result
 
         return infer
+
+
+@dataclass(frozen=True)
+class LeadingMap:
+    """xWᵀ + b, the first thing that a program does, and the program without it.
+
+    Attributes:
+        weight, bias: names of the parameters W, shape (out, in), and b.
+    """
+
+    network: BoundNetwork
+    weight: str
+    bias: str | None
+
+    def argument(
+        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], *inputs: Tensor
+    ) -> Tensor:
+        """x for a batch of the program's inputs."""
+        return self.network.half("before", parameters, buffers)(*inputs)
+
+    def rest(
+        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+    ) -> Callable[..., Tensor]:
+        """The program's outputs as a function of xWᵀ + b."""
+        return self.network.half("after", parameters, buffers)
 
 
 class _Recalibrating:

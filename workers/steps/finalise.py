@@ -90,6 +90,7 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
         "threads": plan.threads,
         "batch_size": plan.batch_size,
         "channels_last": plan.channels_last,
+        "combine_first": plan.combine_first,
         "buffers": plan.buffers.value,
         "recalibration": plan.recalibration and plan.recalibration.model_dump(),
         "samples": {

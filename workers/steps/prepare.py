@@ -87,6 +87,7 @@ def _request(hand: InHand) -> dict[str, Any]:
         "trajectory": path_request(hand),
         "curvature": curvature_request(hand),
         "batching": hand.tools.batchings.known(batching_key(hand)),
+        "cells": spec.grid.cells if isinstance(spec, SurfaceJob) else 0,
         "compared": _compared(spec),
         "memory_bytes": hand.tools.options.memory_bytes,
     }
@@ -188,6 +189,7 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
         buffers=spec.buffers,
         batch_size=body["batch_size"],
         channels_last=body["channels_last"],
+        combine_first=body["combine_first"],
         threads=threads_of(hand),
         cell_seconds=body["cell_seconds"],
         tile_cells=1,

@@ -62,6 +62,7 @@ def _request(hand: InHand, plan: JobPlan, index: NDArray[np.int64]) -> dict[str,
         "points": plan.coordinates()[index].tolist(),
         "batch_size": plan.batch_size,
         "channels_last": plan.channels_last,
+        "combine_first": plan.combine_first,
         "target": target,
         "directions": {
             planned.axis: {
