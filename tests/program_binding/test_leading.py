@@ -163,6 +163,22 @@ def test_a_surface_of_many_cells_combines_and_has_the_same_bits_elsewhere(
         assert a.datasets[0].loss == pytest.approx(b.datasets[0].loss, rel=tolerance)
 
 
+def test_maps_over_positions_are_not_combined(tmp_path: Path) -> None:
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(6, 16), nn.Linear(16, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(torch.relu(self.first(x)).mean(1))
+
+    case = exported(Positions, (torch.randn(90, 5, 6),), tmp_path)
+    context = _context(case, Precision.FLOAT32)
+    space = Space(None, (("x", ""),), 32, combine_first=True)
+    assert case.network().leading is not None
+    assert not worth_combining(context, space, 10_000)
+
+
 def test_float64_is_never_combined(mlp: Case) -> None:
     context = _context(mlp, Precision.FLOAT64)
     space = Space(None, (("x", ""),), 32, combine_first=True)

@@ -7,6 +7,7 @@ losses must agree with those of the direct form.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from workers.computation.context import JobContext
@@ -30,7 +31,9 @@ def worth_combining(context: JobContext, space: Space, cells: int) -> bool:
         return False
     if space.target is not None or space.rays or not space.directions:
         return False
-    outputs = len(context.origin.parameters[leading.weight])
+    outputs, width = context.origin.parameters[leading.weight].shape
+    if any(math.prod(dataset.inputs[0].shape[1:]) != width for dataset in context.datasets):
+        return False  # one product for each of many positions: as many results as there are inputs
     samples = sum(dataset.samples for dataset in context.datasets)
     return response_bytes(samples, outputs, len(space.directions)) <= _MOST_BYTES
 
