@@ -52,6 +52,7 @@ def test_a_pass_and_its_reports(
     assert report.with_suffix(".png").read_bytes().startswith(PNG)
     assert "| ✅ | sharpness &lt;= baseline + 10% | digits |" in text
     assert check in text
+    assert check in lossatlas("list", "checks", "--project", "ci").out
 
 
 def test_a_failure_is_one_and_says_why(

@@ -24,6 +24,7 @@ class What(StrEnum):
     datasets = "datasets"
     jobs = "jobs"
     landscapes = "landscapes"
+    checks = "checks"
 
 
 _COLUMNS: dict[What, tuple[str, ...]] = {
@@ -32,6 +33,7 @@ _COLUMNS: dict[What, tuple[str, ...]] = {
     What.datasets: ("id", "project", "name", "split", "samples", "created_at"),
     What.jobs: ("id", "project", "kind", "state", "landscape", "created_at"),
     What.landscapes: ("id", "project", "kind", "model", "tags", "created_at"),
+    What.checks: ("id", "project", "verdict", "landscape", "created_at"),
 }
 _FILTERS: dict[What, frozenset[str]] = {
     What.models: frozenset({"project", "state", "tag"}),
@@ -39,6 +41,7 @@ _FILTERS: dict[What, frozenset[str]] = {
     What.datasets: frozenset({"project"}),
     What.jobs: frozenset({"project", "model", "kind", "state"}),
     What.landscapes: frozenset({"project", "model", "kind", "tag"}),
+    What.checks: frozenset({"project"}),
 }
 
 

@@ -32,7 +32,8 @@ def junit_xml(outcome: Outcome) -> bytes:
         root.set(name, str(suite.get(name)))
     root.append(suite)
     indent(root)
-    return tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return document + b"\n"
 
 
 def _case(rule: RuleResult, outcome: Outcome) -> Element:

@@ -80,7 +80,8 @@ def _levels(loss: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     if _is_wide(finite):
         shown, finite = np.log(shown), np.log(finite)
     part = (shown - finite.min()) / (finite.max() - finite.min())
-    return np.minimum((part * count).astype(np.int64), count - 1)
+    levels: NDArray[np.int64] = np.minimum((part * count).astype(np.int64), count - 1)
+    return levels
 
 
 def _is_wide(finite: NDArray[np.float64]) -> bool:
