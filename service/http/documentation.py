@@ -250,13 +250,19 @@ def _shown(method: str, path: str, operation: Mapping[str, Any], schemas: Mappin
         + (f"<table>{parameters}</table>" if parameters else "")
         + _samples("Body", operation.get("requestBody", {}), schemas)
         + f"<table>{answers}</table>"
-        + "".join(
-            _samples(f"Answer {status}", answer, schemas)
-            for status, answer in operation["responses"].items()
-            if status < "300"
-        )
+        + _answered(operation["responses"], schemas)
         + "</details>"
     )
+
+
+def _answered(responses: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    """What comes back when all is well; equal answers of two statuses once."""
+    shown = {
+        _samples("Answer", answer, schemas): None
+        for status, answer in responses.items()
+        if status < "300"
+    }
+    return "".join(shown)
 
 
 def _samples(title: str, described: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
