@@ -141,6 +141,40 @@ def test_one_picture_for_all_forms_and_none_in_an_outage() -> None:
         assert "lsc_1" in away._repr_html_()
 
 
+class Cell:
+    """Keeps what a notebook's cell would show."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def update(self, bundle: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.shown.append(bundle["text/html"])
+
+
+def test_a_wait_in_a_notebook_shows_the_picture_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = Cell()
+    for module in ("jobs", "progress"):
+        monkeypatch.setattr(f"lossatlas.{module}.in_notebook", lambda: True)
+    monkeypatch.setattr(display, "shown", lambda text: cell)
+    running = job_state().model_dump(mode="json")
+    failed = job_state(state="failed", error={"code": "poison"}).model_dump(mode="json")
+    replies = (Reply(200, running), Reply(200, "picture"), Reply(200, failed))
+    with (
+        answering(*replies) as server,
+        lossatlas.Client(server.url, "k") as client,
+        pytest.raises(lossatlas.JobFailed),
+    ):
+        Job(client.transport, job_state()).wait(10)
+    assert [seen.path.split("?")[0] for seen in server.seen] == [
+        "/v1/jobs/job_1", "/v1/jobs/job_1/partial.png", "/v1/jobs/job_1",
+    ]  # fmt: skip
+    assert "3/9 cells" in cell.shown[0]
+    assert "data:image/png;base64," in cell.shown[0]
+    # nothing is left of it
+    assert cell.shown[-1] == ""
+
+
 HOSTILE = "<script>alert('x')</script>"
 
 

@@ -5,6 +5,7 @@ Says whether this is a notebook, and shows HTML in one. Knows values by their fi
 
 from __future__ import annotations
 
+import base64
 import html
 import importlib
 import sys
@@ -97,6 +98,13 @@ def bar(done: int, total: int | None, words: str) -> str:
     of = "" if total is None else f' value="{int(done)}" max="{int(total)}"'
     count = "" if total is None else f" {done}/{total}"
     return f"<div><progress{of}></progress>{count} {_escaped(words)}</div>"
+
+
+def image(png: bytes, words: str) -> str:
+    """A picture, with words for those who cannot see it."""
+    data = base64.b64encode(png).decode()
+    alt = html.escape(words, quote=True)
+    return f'<img src="data:image/png;base64,{data}" alt="{alt}" style="max-width: 100%">'
 
 
 def framed(page: str, height: int) -> str:

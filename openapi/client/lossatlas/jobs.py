@@ -7,7 +7,7 @@ import time
 from typing import Any, Final, Generic, TypeVar
 
 from lossatlas.display import card, in_notebook
-from lossatlas.errors import JobCancelled, ProblemError, WaitTimeout, job_failed
+from lossatlas.errors import JobCancelled, LossatlasError, ProblemError, WaitTimeout, job_failed
 from lossatlas.grids import Grid
 from lossatlas.landscapes import Landscape
 from lossatlas.progress import following
@@ -22,6 +22,8 @@ L = TypeVar("L")
 _HOLD_SECONDS: Final = 30.0
 _LOGGED_SECONDS: Final = 10.0
 _WATCHED_SECONDS: Final = 1.0
+#: A picture of what there is so far is asked for so often, in a notebook.
+_PICTURE_SECONDS: Final = 2.0
 #: An outage in the middle of a wait is waited out for so long: the job itself goes on.
 _OUTAGE_SECONDS: Final = 120.0
 
@@ -62,6 +64,7 @@ class JobBase(Generic[L]):
     def waiting(self, timeout: float | None, *, progress: bool) -> Steps[L]:
         """Follows the job to its end, then as `finishing`."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        drawn, next_picture = progress and in_notebook(), 0.0
         with following(self.id, unit=self.info.progress.unit, shown=progress) as report:
             while not self.info.finished:
                 left = None if deadline is None else deadline - time.monotonic()
@@ -74,7 +77,11 @@ class JobBase(Generic[L]):
                 if left is not None:
                     hold, outage = min(hold, left), min(outage, left)
                 now = yield from self.asking(hold, outage)
-                report(now.progress.done, now.progress.total, words_of(now))
+                picture = None
+                if drawn and now.state == "running" and time.monotonic() >= next_picture:
+                    picture = yield from self.drawing()
+                    next_picture = time.monotonic() + _PICTURE_SECONDS
+                report(now.progress.done, now.progress.total, words_of(now), picture)
         return (yield from self.finishing())
 
     def finishing(self) -> Steps[L]:
@@ -117,6 +124,14 @@ class JobBase(Generic[L]):
                 return None
             raise
         return Grid.from_json(answer.json())
+
+    def drawing(self) -> Steps[bytes | None]:
+        """The picture so far, as PNG; None where there is none yet, or none of this kind."""
+        request = Call("GET", f"/v1/jobs/{self.id}/partial.png", retry_seconds=0)
+        try:
+            return (yield from call(request)).content
+        except LossatlasError:
+            return None
 
     def _run(self, steps: Steps[T]) -> T:
         done: T = self._transport.run(steps)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import tempfile
 import webbrowser
 from collections.abc import Mapping, Sequence
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from lossatlas.arrays import LandscapeBase
-from lossatlas.display import framed, in_notebook, shown
+from lossatlas.display import framed, image, in_notebook, shown
 from lossatlas.errors import InputError, LossatlasError
 from lossatlas.files import write_bytes
 from lossatlas.grids import Grid
@@ -175,10 +173,7 @@ class Landscape(LandscapeBase):
     def _repr_html_(self) -> str:
         if self._picture is None:
             return self._card("<em>the service does not draw it now</em>")
-        image = base64.b64encode(self._picture).decode()
-        words = html.escape(f"{self.record.title or self.kind} ({self.id})")
-        below = f'<img src="data:image/png;base64,{image}" alt="{words}" style="max-width: 100%">'
-        return self._card(below)
+        return self._card(image(self._picture, f"{self.record.title or self.kind} ({self.id})"))
 
 
 def reading(landscape: str) -> Steps[Grid]:

@@ -36,8 +36,10 @@ _BAR_BYTES: Final = 8 << 20
 class Reporter(Protocol):
     """Hears how far something is."""
 
-    def __call__(self, done: int, total: int | None, words: str) -> None:
-        """`done` of `total` (None while unknown), with a few words about it."""
+    def __call__(
+        self, done: int, total: int | None, words: str, picture: bytes | None = None
+    ) -> None:
+        """`done` of `total` (None while unknown), with a few words about it, and a PNG."""
 
 
 @contextmanager
@@ -60,7 +62,9 @@ def following(title: str, *, unit: str = "cells", shown: bool = True) -> Iterato
         with Bar(*columns, console=console, transient=True) as bar:
             task = bar.add_task(title, total=None, words="")
 
-            def on_bar(done: int, total: int | None, words: str) -> None:
+            def on_bar(
+                done: int, total: int | None, words: str, picture: bytes | None = None
+            ) -> None:
                 bar.update(task, completed=done, total=total, words=words)
 
             yield on_bar
@@ -88,7 +92,9 @@ def sending(title: str, size: int, *, shown: bool = True) -> Iterator[Reporter]:
         with Bar(*columns, console=console, transient=True) as bar:
             task = bar.add_task(title, total=size)
 
-            def on_bar(done: int, total: int | None, words: str) -> None:
+            def on_bar(
+                done: int, total: int | None, words: str, picture: bytes | None = None
+            ) -> None:
                 bar.update(task, completed=done, total=total, description=words or title)
 
             yield on_bar
@@ -96,22 +102,26 @@ def sending(title: str, size: int, *, shown: bool = True) -> Iterator[Reporter]:
         yield _lines(console, title, "bytes")
 
 
-def _silent(done: int, total: int | None, words: str) -> None:
+def _silent(done: int, total: int | None, words: str, picture: bytes | None = None) -> None:
     return None
 
 
 @contextmanager
 def _cell(title: str, unit: str) -> Iterator[Reporter]:
-    """A bar in a notebook's cell, which goes when the work is done."""
+    """A bar in a notebook's cell, with a picture below it; it goes when the work is done."""
     handle = display.shown(display.bar(0, None, title))
     last_at = 0.0
+    last_picture: bytes | None = None
 
-    def on_bar(done: int, total: int | None, words: str) -> None:
-        nonlocal last_at
+    def on_bar(done: int, total: int | None, words: str, picture: bytes | None = None) -> None:
+        nonlocal last_at, last_picture
         now = time.monotonic()
-        if now - last_at >= _CELL_SECONDS or done == total:
+        last_picture = picture or last_picture
+        if picture is not None or now - last_at >= _CELL_SECONDS or done == total:
             last_at = now
-            display.replace(handle, display.bar(done, total, f"{unit} · {title} · {words}"))
+            below = "" if last_picture is None else display.image(last_picture, title)
+            words = f"{unit} · {title} · {words}"
+            display.replace(handle, display.bar(done, total, words) + below)
 
     try:
         yield on_bar
@@ -123,7 +133,7 @@ def _lines(console: Console, title: str, unit: str) -> Reporter:
     last_words: str | None = None
     last_at = 0.0
 
-    def line(done: int, total: int | None, words: str) -> None:
+    def line(done: int, total: int | None, words: str, picture: bytes | None = None) -> None:
         nonlocal last_words, last_at
         head = words.split(",")[0]
         now = time.monotonic()
