@@ -142,6 +142,9 @@ class Fleet:
         """Every child evaluates all the points at the same time; one tile each."""
         for child in self._children:
             child.send(self._job.tile(self._plan, points))
+            # a request is written while its reply is waited for: all of them first
+            if child.poll(0.0) is not None:
+                raise Failed("an answer before the question was out")
         answers = [_wait(child) for child in self._children]
         self.peaks = [int(answer.body["peak_memory_bytes"]) for answer in answers]
         return [Tile.from_npz(answer.blobs[0]) for answer in answers]

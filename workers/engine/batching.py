@@ -119,6 +119,7 @@ class _Race:
 
     def __init__(self, setting: Setting, origin: Point, dataset: Dataset) -> None:
         self._setting, self._origin, self._dataset = setting, origin, dataset
+        self._infer = _infer(setting, origin)  # one for all: no weights kept for each entry
         self._passes: dict[tuple[int, bool], Callable[[], float]] = {}
         self._fastest: dict[tuple[int, bool], float] = {}
 
@@ -130,7 +131,7 @@ class _Race:
             return False
         setting = replace(self._setting, channels_last=channels_last)
         try:
-            run = _one_pass(setting, self._origin, self._dataset, size)
+            run = _one_pass(setting, self._origin, self._dataset, size, self._infer)
             self._fastest[size, channels_last] = run()
         except MemoryExceeded:
             return False
@@ -175,7 +176,7 @@ def activation_bytes_per_sample(setting: Setting, origin: Point, dataset: Datase
 
 
 def _activation_bytes(setting: Setting, origin: Point, dataset: Dataset, count: int) -> int:
-    evaluation, infer = _small(setting, origin, dataset, count)
+    evaluation, infer = _small(setting, origin, dataset, count), _infer(setting, origin)
     batch = evaluation.batches[0]
     arguments = batch.arguments()
     if setting.loss.takes_targets:
@@ -216,9 +217,10 @@ def _limit(setting: Setting, origin: Point, dataset: Dataset, budget: int | None
 
 def _largest_that_fits(setting: Setting, origin: Point, dataset: Dataset, size: int) -> int:
     """`size`, halved until one batch goes through the device's memory."""
+    infer = _infer(setting, origin)
     while size >= 1:
         try:
-            _one_pass(setting, origin, dataset, size)()
+            _one_pass(setting, origin, dataset, size, infer)()
         except MemoryExceeded:
             size //= 2
         else:
@@ -226,9 +228,11 @@ def _largest_that_fits(setting: Setting, origin: Point, dataset: Dataset, size: 
     raise MemoryExceeded("the memory does not suffice for a single sample", batch_size=1)
 
 
-def _one_pass(setting: Setting, origin: Point, dataset: Dataset, size: int) -> Callable[[], float]:
+def _one_pass(
+    setting: Setting, origin: Point, dataset: Dataset, size: int, infer: Infer
+) -> Callable[[], float]:
     """A pass of one batch of this size; calling it gives its seconds."""
-    evaluation, infer = _small(setting, origin, dataset.head(size), size)
+    evaluation = _small(setting, origin, dataset.head(size), size)
     row = torch.zeros(3, dtype=torch.float64, device=setting.device)
 
     def run() -> float:
@@ -241,11 +245,14 @@ def _one_pass(setting: Setting, origin: Point, dataset: Dataset, size: int) -> C
     return run
 
 
-def _small(
-    setting: Setting, origin: Point, dataset: Dataset, size: int
-) -> tuple[DatasetEvaluation, Infer]:
+def _small(setting: Setting, origin: Point, dataset: Dataset, size: int) -> DatasetEvaluation:
     setting = replace(setting, batch_size=size)
     (evaluation,) = prepare_datasets(setting, origin, [dataset])
+    return evaluation
+
+
+def _infer(setting: Setting, origin: Point) -> Infer:
+    """The network at the origin."""
     point = cast_point(origin, setting.precision.compute_dtype, setting.device)
     with torch.inference_mode():
-        return evaluation, setting.network.at(point.parameters, point.buffers)
+        return setting.network.at(point.parameters, point.buffers)

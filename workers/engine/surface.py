@@ -53,11 +53,13 @@ class CellEvaluator:
         datasets: Sequence[DatasetEvaluation],
         recalibrator: Recalibrator | None = None,
         first_weights: Sequence[Tensor] = (),
+        beside: CellEvaluator | None = None,
     ) -> None:
         """`recalibrator`, where there is one, replaces every cell's running statistics.
 
         With `first_weights`, the first linear map's at the origin and along each axis, its products
-        are computed once and combined at every cell (`workers.engine.first_layer`).
+        are computed once and combined at every cell (`workers.engine.first_layer`). The vectors of
+        `beside` are used as well, where they are of the same types: each cell writes them anew.
         """
         self._recalibrator = recalibrator
         self._setting = setting
@@ -65,13 +67,19 @@ class CellEvaluator:
         self._datasets = tuple(datasets)
         device, precision = setting.device, setting.precision
         layout, buffer_layout = placement.parameter_layout, placement.buffer_layout
-        self._theta = layout.zeros(precision.place_dtype, device)
-        self._state = buffer_layout.zeros(precision.place_dtype, device)
-        if precision.compute_dtype is precision.place_dtype:
-            self._used_theta, self._used_state = self._theta, self._state
+        place, compute = precision.place_dtype, precision.compute_dtype
+        if beside is not None and beside._setting.precision.place_dtype is place:
+            self._theta, self._state = beside._theta, beside._state
         else:
-            self._used_theta = layout.zeros(precision.compute_dtype, device)
-            self._used_state = buffer_layout.zeros(precision.compute_dtype, device)
+            self._theta = layout.zeros(place, device)
+            self._state = buffer_layout.zeros(place, device)
+        if compute is place:
+            self._used_theta, self._used_state = self._theta, self._state
+        elif beside is not None and beside._setting.precision.compute_dtype is compute:
+            self._used_theta, self._used_state = beside._used_theta, beside._used_state
+        else:
+            self._used_theta = layout.zeros(compute, device)
+            self._used_state = buffer_layout.zeros(compute, device)
         self._parameters = layout.views(self._used_theta)
         moving = buffer_layout.views(self._used_state)
         self._buffers = {
@@ -85,7 +93,7 @@ class CellEvaluator:
     def combining(self, first_weights: Sequence[Tensor]) -> CellEvaluator:
         """The same cells over the same data and vectors, first products computed once."""
         return CellEvaluator(
-            self._setting, self._placement, self._datasets, self._recalibrator, first_weights
+            self._setting, self._placement, self._datasets, self._recalibrator, first_weights, self
         )
 
     def over(
@@ -106,6 +114,7 @@ class CellEvaluator:
             prepare_datasets(setting, origin, datasets),
             recalibrator,
             self._first_weights if same else (),
+            self,
         )
 
     def _respond(self, weights: Sequence[Tensor]) -> tuple[Responses, ...]:
