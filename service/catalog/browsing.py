@@ -133,7 +133,7 @@ class Browsed:
     groups: Sequence[Group]
     chips: Sequence[tuple[str, str]]
     hidden: Mapping[str, str]
-    matches: int
+    matches: int | None
     sampled: bool
     next: str | None
     first: str | None

@@ -176,7 +176,7 @@ def _difference(
 ) -> Difference:
     a, b = results[0].datasets[0], results[place].datasets[0]
     ok = (a.status == CellStatus.OK) & (b.status == CellStatus.OK)
-    values = (b.loss - a.loss)[ok]
+    values = b.loss[ok] - a.loss[ok]
     said = (
         f"from {words.number(float(values.min()))} to {words.number(float(values.max()))}, "
         f"{words.number(float(values.mean()))} in the mean"

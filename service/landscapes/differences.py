@@ -114,6 +114,7 @@ def _subtracted(mine: GridResult, theirs: GridResult) -> GridResult:
     a, b = mine.datasets[0], theirs.datasets[0]
     status = np.maximum(a.status, b.status).astype(np.int8)
     ok = status == CellStatus.OK
-    values = np.where(ok, a.loss - b.loss, np.nan)
+    values = np.full(a.loss.shape, np.nan)
+    values[ok] = a.loss[ok] - b.loss[ok]
     grid: DatasetGrid = replace(a, status=status, extra={"difference": values})
     return replace(mine, datasets=(grid,), attachments={})

@@ -12,17 +12,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+import psycopg
+from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
 from service.domain.ids import make_id
 from service.domain.problems import Problem
 from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
 from service.ledger.records import LandscapeRecord, ModelRecord, Page
-from service.ledger.sqltext import records, rows
+from service.ledger.sqltext import records, rows, run
 from service.ledger.tables import SORTED_MEASURES, measured
 
 #: Matches that the counts beside a question are taken from, the newest.
 COUNTED: Final = 1000
+#: Counts are worth so much waiting and no more: what no index finds quickly is not counted.
+_PATIENCE: Final = "120ms"
+#: Landscapes of a project among which those with a sharpness are looked for, the newest.
+_LOOKED_AT: Final = 2000
 #: Values of one facet that are told, those of most landscapes.
 TOLD: Final = 12
 
@@ -84,12 +90,12 @@ class Facets:
     """Values by field, most landscapes first.
 
     Attributes:
-        matches: landscapes that match in all.
+        matches: landscapes that match in all; None where counting would take too long.
         sampled: there are more matches than were counted; all counts are of the newest.
     """
 
     by_field: Mapping[str, Sequence[Facet]]
-    matches: int
+    matches: int | None
     sampled: bool
 
 
@@ -127,6 +133,7 @@ def search(
             conditions.append(f"({value}, l.id) {beyond} (CAST(:at AS float8), :last)")
             at, values["last"] = decode(cursor, (int, float), str)
             values["at"] = float(at)
+    _plan_anew(session)
     found = records(
         session,
         _Sorted if name != "created_at" else LandscapeRecord,
@@ -235,7 +242,24 @@ def _of_projects(filters: Filters, prefix: str) -> tuple[list[str], dict[str, An
 
 def _among_newest(session: Session, filters: Filters) -> Facets:
     conditions, values = conditions_of(filters)
-    found = rows(
+    _plan_anew(session)
+    try:
+        with session.begin_nested():
+            run(session, f"SET LOCAL statement_timeout = '{_PATIENCE}'")
+            found = _counted(session, conditions, values)
+            run(session, "RESET statement_timeout")
+    except exc.DBAPIError as error:
+        if not isinstance(error.orig, psycopg.errors.QueryCanceled):
+            raise
+        return Facets({}, None, True)
+    matches = int(found[0]["landscapes"])
+    return Facets(_grouped(found[1:]), min(matches, COUNTED), matches > COUNTED)
+
+
+def _counted(
+    session: Session, conditions: Sequence[str], values: Mapping[str, Any]
+) -> list[Mapping[Any, Any]]:
+    return rows(
         session,
         "WITH newest AS MATERIALIZED (SELECT l.kind, l.model_id, l.created_by, l.tags,"  # noqa: S608
         " l.spec -> 'datasets' AS datasets"
@@ -249,8 +273,11 @@ def _among_newest(session: Session, filters: Filters) -> Facets:
         counted=COUNTED + 1,
         told=TOLD,
     )
-    matches = int(found[0]["landscapes"])
-    return Facets(_grouped(found[1:]), min(matches, COUNTED), matches > COUNTED)
+
+
+def _plan_anew(session: Session) -> None:
+    """A word or a tag may be common or rare: a plan made for any of them suits neither."""
+    run(session, "SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 def _grouped(found: Sequence[Mapping[Any, Any]]) -> dict[str, list[Facet]]:
@@ -316,11 +343,14 @@ def sharpness_and_metrics(session: Session, project: str, limit: int = 400) -> l
     found = rows(
         session,
         "SELECT l.id, l.model_id, m.name, l.sharpness, c.metrics FROM ("  # noqa: S608 (constants)
-        f" SELECT id, model_id, origin, {value} AS sharpness FROM landscapes"
-        f" WHERE project = :project AND {present} ORDER BY id DESC LIMIT :most) l"
+        f" SELECT id, model_id, origin, {value} AS sharpness FROM ("
+        " SELECT id, model_id, origin, derived FROM landscapes"
+        " WHERE project = :project ORDER BY id DESC LIMIT :looked_at) newest"
+        f" WHERE {present} ORDER BY id DESC LIMIT :most) l"
         " JOIN models m ON m.id = l.model_id JOIN checkpoints c ON c.id = l.origin"
         " WHERE c.metrics <> '{}'::jsonb ORDER BY l.id",
         project=project,
+        looked_at=_LOOKED_AT,
         most=limit,
     )
     return [

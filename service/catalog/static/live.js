@@ -2,6 +2,7 @@
 // loads itself again.
 const page = document.querySelector("[data-job]");
 const list = document.querySelector("[data-live]");
+const planned = ["tile", "finalise"];
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
 async function replaced(selectors) {
@@ -49,7 +50,7 @@ async function follow(id) {
     }
     await replaced(["#progress", "#events"]);
     const figure = document.querySelector("[data-picture]");
-    if (figure && job.progress.total) await refreshed(figure).catch(() => {});
+    if (figure && planned.includes(job.progress.phase)) await refreshed(figure).catch(() => {});
     await pause(document.hidden ? 10 : 1.5);
   }
 }
