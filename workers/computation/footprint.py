@@ -6,6 +6,7 @@ Owns the arithmetic of what a child holds at once on a CPU, or on a device:
     weights: every checkpoint, each direction twice (as read and as a flat vector), θ and the point
     data: as read, and once more where they are kept in another type or memory format
     activations: of one batch at its peak, and the convolutions' own scratch space
+    in a reduced precision, what the comparison with float32 takes: the point, a batch, some data
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from workers.computation.context import JobContext
 from workers.computation.evaluators import Space
+from workers.computation.reduced_precision import SAMPLES
 from workers.engine.datasets import Dataset
 from workers.engine.first_layer import leading_map, response_bytes
 
@@ -28,7 +30,7 @@ _LIBRARY_BYTES: Final = 48 << 20
 #: Per sample: losses, right answers and their sum's scratch space, in float64.
 _STATISTICS_BYTES: Final = 24
 #: Of the activations at their peak: scratch space inside kernels, and what the heap keeps apart.
-_SLACK: Final = 1.25
+_SLACK: Final = 1.5
 
 
 def estimate(context: JobContext, space: Space, activation_bytes: float, base_bytes: int) -> int:
@@ -49,6 +51,10 @@ def estimate(context: JobContext, space: Space, activation_bytes: float, base_by
     read, resident = _data(context, space)
     resident += _responses(context, space)
     activations = _SLACK * activation_bytes * space.batch_size
+    if narrow < wide:
+        share = min(1.0, SAMPLES / max(d.samples for d in context.datasets))
+        activations *= 2
+        resident += int(parameters + share * read)
     if on_device:
         return int(moved + resident + activations)
     return int(base_bytes + _LIBRARY_BYTES + moved + held + read + resident + activations)

@@ -18,7 +18,7 @@ from workers.engine.precision import Precision
 from workers.engine.surface import CellEvaluator, CellResult, compare_precision
 
 #: Of each data set: enough for a mean, and little memory beside the job's own.
-_SAMPLES: Final = 2048
+SAMPLES: Final = 2048
 #: Further cells are compared for so long; two are compared whatever they take.
 _SECONDS: Final = 4.0
 _LEAST_CELLS: Final = 2
@@ -39,7 +39,7 @@ def compare(
     """
     if context.precision not in _REDUCED:
         return None
-    datasets = tuple(dataset.head(_SAMPLES) for dataset in context.datasets)
+    datasets = tuple(dataset.head(SAMPLES) for dataset in context.datasets)
     small = context.setting(space.batch_size, channels_last=space.channels_last)
     evaluators = [
         evaluator.over(

@@ -176,18 +176,24 @@ def _placed(
     device: torch.device,
     channels_last: bool,
 ) -> tuple[Tensor, torch.dtype | None]:
-    """An input as it stays on the device, and the type it takes batch by batch, if another."""
+    """An input as it stays on the device, and the type it takes batch by batch, if another.
+
+    One copy at most: type, device and memory format change together.
+    """
     wants_real = native.is_floating_point if native is not None else tensor.is_floating_point()
     cast = dtype if wants_real and not tensor.is_floating_point() else None
     if tensor.is_floating_point():
-        tensor = tensor.to(dtype)
-    elif not wants_real and native is not None:
-        tensor = tensor.to(native)
-    tensor = tensor.to(device)
-    reordered = channels_last and tensor.dim() == 4
-    return (_channels_last(tensor) if reordered else tensor.contiguous()), cast
+        kept = dtype
+    else:
+        kept = tensor.dtype if wants_real or native is None else native
+    if channels_last and tensor.dim() == 4:
+        return _channels_last(tensor, kept, device), cast
+    return tensor.to(device, kept).contiguous(), cast
 
 
-def _channels_last(tensor: Tensor) -> Tensor:
+def _channels_last(tensor: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Channels last by the strides themselves: `memory_format` leaves one-channel images as is."""
-    return tensor.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    moved = tensor.permute(0, 2, 3, 1)
+    if moved.is_contiguous() and tensor.dtype == dtype and tensor.device == device:
+        return tensor
+    return torch.empty(moved.shape, dtype=dtype, device=device).copy_(moved).permute(0, 3, 1, 2)

@@ -68,11 +68,15 @@ class CellEvaluator:
         device, precision = setting.device, setting.precision
         layout, buffer_layout = placement.parameter_layout, placement.buffer_layout
         place, compute = precision.place_dtype, precision.compute_dtype
+        self._theta: Tensor
+        self._state: Tensor
         if beside is not None and beside._setting.precision.place_dtype is place:
             self._theta, self._state = beside._theta, beside._state
         else:
             self._theta = layout.zeros(place, device)
             self._state = buffer_layout.zeros(place, device)
+        self._used_theta: Tensor
+        self._used_state: Tensor
         if compute is place:
             self._used_theta, self._used_state = self._theta, self._state
         elif beside is not None and beside._setting.precision.compute_dtype is compute:
