@@ -86,7 +86,7 @@ class AdaptiveSampling(BaseModel):
         default=0.03, ge=1e-4, le=1, description="Relative, on the loss of every data set."
     )
     audit: FiniteFloat = Field(
-        default=0.04,
+        default=0.05,
         ge=0.01,
         le=0.5,
         description="Share of the cells that are drawn to check the others; 60 to 400 of them.",

@@ -59,9 +59,10 @@ class Sampling:
             return f"adaptive sampling: all {cells:,} cells had to be evaluated"
         share = self.expected[[d.name for d in result.datasets].index(dataset.name)]
         # not more than is known: 99.6% is said as 99%
+        percent = int(100 * share + 1e-6)
         return (
             f"adaptive sampling: {known:,} of {cells:,} cells evaluated, the others interpolated; "
-            f"{int(100 * share)}% of cells expected within {100 * self.tolerance:g}% of the loss"
+            f"{percent}% of cells expected within {100 * self.tolerance:g}% of the loss"
         )
 
     def derived(self, result: GridResult) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def test_the_result_says_how_it_came_to_be(pair: Pair, live_api: Api) -> None:
     assert told["saved"] == pytest.approx(NUM * NUM / evaluated)
     of_data = told["datasets"][pair.pushed.folder]
     assert " radial basis of lo" in of_data["interpolant"]
-    assert of_data["expected_within_tolerance"] >= 0.95
+    assert of_data["expected_within_tolerance"] >= 0.95 - 1e-9
     assert of_data["audit"]["cells"] >= 20
     assert of_data["audit"]["within_stated_error"] >= 0.95
     landscape = live_api.get(f"/v1/landscapes/{pair.job['landscape']}").json()

@@ -46,7 +46,7 @@ def test_left_out_it_is_exact_and_written_as_ever() -> None:
 
 def test_adaptive_has_its_defaults_written_out() -> None:
     spec = surface(sampling={"mode": "adaptive"})
-    assert spec.sampling == AdaptiveSampling(mode="adaptive", tolerance=0.03, audit=0.04)
+    assert spec.sampling == AdaptiveSampling(mode="adaptive", tolerance=0.03, audit=0.05)
     assert JOB_SPEC.validate_python(spec.model_dump(mode="json")) == spec
 
 

@@ -19,7 +19,7 @@ from workers.sampling.design import Round, first_round
 from workers.sampling.filling import Filled, fill
 
 FOLDER: Final = Path(__file__).parents[1] / "data" / "adaptive"
-AUDIT: Final = 0.04
+AUDIT: Final = 0.05
 
 Floats = NDArray[np.float64]
 

@@ -65,14 +65,14 @@ def test_many_points_are_interpolated_piece_by_piece(monkeypatch: pytest.MonkeyP
 
 
 def test_the_first_cells_cover_the_plane_and_hold_some_back() -> None:
-    first = first_round((51, 51), audit=0.04, seed=1, always=np.array([1300]))
+    first = first_round((51, 51), audit=0.05, seed=1, always=np.array([1300]))
     assert {0, 50, 51 * 50, 51 * 51 - 1, 1300} <= set(first.cells.tolist())
     assert set(first.audit.tolist()) < set(first.cells.tolist())
-    assert 95 <= len(first.audit) <= 115
+    assert 120 <= len(first.audit) <= 140
     quarters = {(k // 51 // 26, k % 51 // 26) for k in first.audit.tolist()}
     assert len(quarters) == 4
-    again = first_round((51, 51), audit=0.04, seed=1, always=np.array([1300]))
-    other = first_round((51, 51), audit=0.04, seed=2, always=np.array([1300]))
+    again = first_round((51, 51), audit=0.05, seed=1, always=np.array([1300]))
+    other = first_round((51, 51), audit=0.05, seed=2, always=np.array([1300]))
     np.testing.assert_array_equal(first.audit, again.audit)
     assert not np.array_equal(first.audit, other.audit)
 

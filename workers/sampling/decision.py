@@ -1,9 +1,9 @@
 """After each round: evaluate more cells, and which, or be content.
 
-Content means: so few cells are expected to miss the tolerance that, for every data set, no more
-than `PROMISED` of all do. Cells that have no logarithm — not finite, zero or less — are data, and
-nothing is interpolated across them: a cell is evaluated whenever one of its nearest evaluated cells
-is such.
+Content means: so few cells are expected to miss the tolerance that, with caution and for every data
+set, no more than `PROMISED` of all do. Cells that have no logarithm — not finite, zero or less —
+are data, and nothing is interpolated across them: a cell is evaluated whenever one of its nearest
+evaluated cells is such.
 """
 
 from __future__ import annotations
@@ -17,14 +17,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from workers.sampling.design import FEWEST_AUDITED, Round, stratified
-from workers.sampling.estimate import Estimate, Mask, estimate
+from workers.sampling.estimate import PROMISED, Estimate, Mask, estimate
 
 Floats = NDArray[np.float64]
 
-#: Cells that may miss the tolerance, as a share of the grid.
-PROMISED: Final = 0.05
-#: Standard errors of the audit that are kept as a distance from that.
-_CAUTION: Final = 1.3
 #: How many more cells a round evaluates, as a share of those evaluated: few where few are missing.
 _LEAST_GROWTH: Final = 0.08
 _MOST_GROWTH: Final = 0.6
@@ -78,21 +74,14 @@ def decide(known: Known, *, tolerance: float, seed: int) -> Round | tuple[Estima
         found = tuple(estimate(known.shape, row, base, audit, tolerance) for row in log_losses)
     except np.linalg.LinAlgError:
         return Round(np.flatnonzero(free), np.zeros(0, dtype=np.int64))
-    missing = max(float(e.beyond[free].sum()) for e in found) / known.evaluated.size
-    if missing <= _allowed(min(e.audited for e in found)) and not must.any():
+    missing = max(e.missing(free) for e in found)
+    if all(e.missing(free) + e.caution <= PROMISED for e in found) and not must.any():
         return found
     limit = math.log1p(tolerance)
     urgency = np.max([e.bound for e in found], axis=0) / limit
     wanted = np.any([e.beyond > 0 for e in found], axis=0) | must
     urgency[must] = np.inf
     return _next_round(known, urgency, wanted, must, missing, seed)
-
-
-def _allowed(audited: int) -> float:
-    """What may be expected to miss, so that what does miss stays below `PROMISED`: less by some
-    standard errors of a share that is counted on so many cells.
-    """
-    return PROMISED - _CAUTION * math.sqrt(PROMISED * (1 - PROMISED) / max(1, audited))
 
 
 def _touching(known: Known, usable: NDArray[np.bool_]) -> Mask:

@@ -26,6 +26,11 @@ from workers.sampling.radial import KERNELS, Floats, interpolate
 
 Mask = NDArray[np.bool_]
 
+#: Cells that may miss the tolerance, as a share of the grid.
+PROMISED: Final = 0.05
+#: Standard errors of the audit that are counted on top of what is expected to miss: the audit also
+#: chose the interpolant, and was looked at after each round.
+_CAUTION: Final = 1.5
 #: A stated error is meant to hold at this share of the cells. What is promised is 0.95; the
 #: difference is for the audit's own chance.
 STATED: Final = 0.98
@@ -63,6 +68,15 @@ class Estimate:
     audited: int
     within_tolerance: int
     within_stated: int
+
+    def missing(self, free: Mask) -> float:
+        """Share of all cells that is expected to miss the tolerance, `free` being not evaluated."""
+        return float(self.beyond[free].sum()) / self.beyond.size
+
+    @property
+    def caution(self) -> float:
+        """How much larger that share may be, for all that so many audited cells can tell."""
+        return _CAUTION * math.sqrt(PROMISED * (1 - PROMISED) / self.audited)
 
 
 def estimate(

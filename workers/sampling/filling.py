@@ -27,7 +27,7 @@ class Account:
 
     Attributes:
         largest, median: stated errors of the cells that were not evaluated.
-        expected: share of all cells that is expected to lie within the tolerance.
+        expected: share of all cells that is expected to lie within the tolerance, with caution.
     """
 
     estimate: Estimate | None
@@ -108,7 +108,7 @@ def _fill(
         estimate=found,
         largest=float(error.max()),
         median=float(np.median(error[~here])) if not here.all() else 0.0,
-        expected=1.0 if found is None else 1 - float(found.beyond[~evaluated].sum()) / error.size,
+        expected=1.0 if found is None else 1 - found.missing(~evaluated) - found.caution,
     )
     extra = {**grid.extra, EVALUATED: here.astype(np.float64), ESTIMATED_ERROR: error}
     count = len(grid.anchors.loss)

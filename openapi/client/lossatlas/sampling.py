@@ -19,7 +19,7 @@ class Adaptive:
     """
 
     tolerance: float = 0.03
-    audit: float = 0.04
+    audit: float = 0.05
 
 
 #: `exact`, `adaptive`, an `Adaptive`, or a spec as the API takes it.
