@@ -129,7 +129,7 @@ class Landscape(LandscapeBase):
         """Writes the interactive page. Raises InputError for a suffix other than .html."""
         return self._run(_saving_page(self.id, Path(path)))
 
-    def show(self, path: str | Path | None = None, *, height: int = 560) -> Path | None:
+    def show(self, path: str | Path | None = None, *, height: int = 680) -> Path | None:
         """Shows the interactive page: in a notebook's cell, elsewhere in a browser.
 
         Args:
