@@ -74,10 +74,10 @@ IMMUTABLE = """
 SEARCH = """
     CREATE FUNCTION landscape_search() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        NEW.search := concat_ws(
+        NEW.search := lower(concat_ws(
             E'\\n', NEW.title, (SELECT name FROM models WHERE id = NEW.model_id),
             array_to_string(NEW.tags, E'\\n'), NEW.note
-        );
+        ));
         RETURN NEW;
     END $$
 """

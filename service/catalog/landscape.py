@@ -82,11 +82,14 @@ class Figure:
     """Addresses of the figure in both themes and of larger ones, and the words for it.
 
     Attributes:
+        narrow_light, narrow_dark: laid out for a telephone.
         turning: the surface to turn is shown in its place.
     """
 
     light: str
     dark: str
+    narrow_light: str
+    narrow_dark: str
     svg: str
     described: str
     turning: bool
@@ -299,10 +302,18 @@ def _figures(
     turning = chosen.get("view") == TURN
     query = {k: v for k, v in chosen.items() if (k, v) != ("view", TURN)}
     base = f"/v1/landscapes/{one.id}/figure"
+    # a relief's many faces are less as pixels than as lines
+    narrow = "png" if chosen.get("view") == "surface" else "svg"
+
+    def address(kind: str, theme: str, width: int) -> str:
+        return f"{base}.{kind}?{urlencode({**query, 'theme': theme, 'width': width})}"
+
     return (
         Figure(
-            light=f"{base}.png?{urlencode({**query, 'theme': 'light', 'width': 1600})}",
-            dark=f"{base}.png?{urlencode({**query, 'theme': 'dark', 'width': 1600})}",
+            light=address("png", "light", 1600),
+            dark=address("png", "dark", 1600),
+            narrow_light=address(narrow, "light", 480),
+            narrow_dark=address(narrow, "dark", 480),
             svg=f"{base}.svg?{urlencode(query)}" if query else f"{base}.svg",
             described=words.described(one.kind, model, one.derived),
             turning=turning,

@@ -70,6 +70,7 @@ class ModelPage:
     over_time: Chart | None
     against_error: Chart | None
     error_name: str
+    aliases: Sequence[tuple[str, str]]
     history: Sequence[tuple[Any, str]]
     may_edit: bool
 
@@ -119,6 +120,7 @@ def model_page(session: Session, caller: KeyHolder, identity: str) -> ModelPage:
         over_time=over_time(listed),
         against_error=against,
         error_name=error_name,
+        aliases=catalog.aliases_within(session, model.id),
         history=[(edit, people.get(edit.key_id or "", "somebody")) for edit in history],
         may_edit=caller.can_submit(model.project),
     )

@@ -206,7 +206,8 @@ def conditions_of(filters: Filters) -> tuple[list[str], dict[str, Any]]:
     if filters.until is not None:
         add("l.id < :until", until=_first_id(filters.until))
     for number, word in enumerate((filters.text or "").split()):
-        add(f"l.search ILIKE :word_{number}", **{f"word_{number}": f"%{_literally(word)}%"})
+        # the column is in lower case
+        add(f"l.search LIKE lower(:word_{number})", **{f"word_{number}": f"%{_literally(word)}%"})
     for number, path in enumerate(sorted(filters.ranges)):
         low, high = filters.ranges[path]
         at, least, most = f"path_{number}", f"least_{number}", f"most_{number}"
@@ -313,6 +314,19 @@ def names(session: Session, field: str, ids: Collection[str]) -> dict[str, str]:
         ids=[*ids],
     )
     return {row["id"]: row["name"] for row in found}
+
+
+def aliases_within(session: Session, model_id: str) -> list[tuple[str, str]]:
+    """Aliases of a model, its checkpoints and its landscapes: name and target, by name."""
+    found = rows(
+        session,
+        "SELECT a.name, coalesce(a.model_id, a.checkpoint_id, a.landscape_id) AS target"
+        " FROM aliases a LEFT JOIN checkpoints c ON c.id = a.checkpoint_id"
+        " LEFT JOIN landscapes l ON l.id = a.landscape_id"
+        " WHERE coalesce(a.model_id, c.model_id, l.model_id) = :model_id ORDER BY a.name",
+        model_id=model_id,
+    )
+    return [(row["name"], row["target"]) for row in found]
 
 
 def counts_of_models(session: Session, ids: Collection[str]) -> dict[str, int]:

@@ -541,7 +541,7 @@ landscapes = Table(
     Index("landscapes_tags_idx", "tags", postgresql_using="gin"),
     Index("landscapes_datasets_idx", text("(spec -> 'datasets')"), postgresql_using="gin"),
     Column("note", Text),
-    # title, model, tags and note, written by a trigger
+    # title, model, tags and note in lower case, written by a trigger
     Column("search", Text, nullable=False, server_default=""),
     Index(
         "landscapes_search_idx",

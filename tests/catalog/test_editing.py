@@ -34,6 +34,17 @@ def test_tags_and_note_change_and_nothing_else(api: Caller, reader: Caller, atla
     api.http.patch(at, json={"tags": before["tags"]})
 
 
+def test_aliases_stand_on_the_model(running: Serving, reader: Caller, atlas: Atlas) -> None:
+    with running.client(running.key("admin")[1]) as admin:
+        for name, target in (("baseline", atlas.surfaces[0]), ("best", atlas.checkpoints[2])):
+            put = admin.put(f"/v1/aliases/atlas/{name}", json={"target": target})
+            assert put.status_code in (200, 201), put.text
+    html = reader.http.get(f"/models/{atlas.model}", headers={"Accept": "text/html"}).text
+    assert "Alias baseline" in html
+    assert f'href="/landscapes/{atlas.surfaces[0]}">{atlas.surfaces[0]}<' in html
+    assert f'Alias best</dt><dd><span class="id">{atlas.checkpoints[2]}' in html
+
+
 def test_a_model_is_annotated_too(api: Caller, atlas: Atlas) -> None:
     at = f"/v1/models/{atlas.model}"
     assert api.http.patch(at, json={"note": "one\ntwo"}).json()["note"] == "one\ntwo"

@@ -223,6 +223,9 @@ def test_nothing_runs_over_the_edge_of_a_telephone(visitor: Visitor, atlas: Atla
     for place, address in enumerate(addresses(atlas)):
         visitor.open(address)
         assert visitor.value("document.documentElement.scrollWidth") <= 400, address
+        if place == 2:
+            source = visitor.value("document.querySelector('.hero img').currentSrc")
+            assert "figure.svg?theme=light&width=480" in source
         if place in (0, 2, 7, 10):
             visitor.pictures()
             visitor.look(f"narrow-{place}")

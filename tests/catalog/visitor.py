@@ -60,11 +60,19 @@ class Visitor:
         self.page.settle()
 
     def until(self, expression: str) -> None:
-        """Waits until an expression of the page is true."""
+        """Waits until an expression of the page is true; the page may load itself again."""
         ends = time.monotonic() + _SECONDS
-        while not self.page.evaluate(f"Boolean({expression})"):
+        while not self._holds(expression):
             assert time.monotonic() < ends, f"never true: {expression}; {self.page.complaints}"
+
+    def _holds(self, expression: str) -> bool:
+        try:
             self.page.settle()
+            return bool(self.page.evaluate(f"Boolean({expression})"))
+        except AssertionError as error:
+            if any(word in str(error) for word in ("navigated", "context", "null", "undefined")):
+                return False
+            raise
 
     def pictures(self) -> None:
         """Waits until every picture is there. Raises AssertionError for a broken one."""
