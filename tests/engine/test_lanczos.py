@@ -90,6 +90,19 @@ def test_float32_residuals_hold_against_the_float64_hessian() -> None:
         assert true <= 2e-5 * spectrum.largest[0].value
 
 
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.FLOAT64])
+def test_no_residual_is_smaller_than_rounding(precision: Precision) -> None:
+    case = CURVED["mlp"]
+    operator = HessianOperator(objective(case, precision=precision).at(case.origin))
+    # far more products than it takes: the recurrence's own estimate runs down to nothing
+    spectrum = spectrum_ends(operator, tolerance=1.2e-6, smallest=3, max_products=200)
+    raw = spectrum.basis.ritz()[2]
+    least = 10 * torch.finfo(operator.dtype).eps * spectrum.largest[0].value
+    assert raw[-1] < least
+    for pair in (*spectrum.largest, *spectrum.smallest):
+        assert pair.residual >= least * (1 - 1e-12)
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_the_same_values() -> None:
     case = CURVED["mlp"]
     operator = HessianOperator(objective(case).at(case.origin))

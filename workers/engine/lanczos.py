@@ -36,7 +36,8 @@ class RitzPair:
 
     Attributes:
         value: the Ritz value.
-        residual: ‖A u − value·u‖ for the unit Ritz vector u.
+        residual: ‖A u − value·u‖ for the unit Ritz vector u, and at least what rounding of the
+            products leaves open: the recurrence itself falls below that, to nothing.
         converged: residual ≤ tolerance · (largest |Ritz value|).
         vector: u, shape (size,); None where vectors were not asked for.
     """
@@ -172,7 +173,8 @@ def spectrum_ends(
 
     def pair(i: int) -> RitzPair:
         vector = basis.combine(columns[:, i]) if vectors else None
-        return RitzPair(float(values[i]), float(residuals[i]), bool(residuals[i] <= scale), vector)
+        residual = max(float(residuals[i]), finest * float(np.abs(values).max()))
+        return RitzPair(float(values[i]), residual, bool(residuals[i] <= scale), vector)
 
     last = len(values) - 1
     return Spectrum(
