@@ -17,6 +17,7 @@ from tests.benchmarks.networks import ResNet
 from tests.program_binding.exported import Case, exported
 from tests.program_binding.test_folding import _operators
 from tests.support.module_network import seeded
+from workers.engine.activations import peak_activation_bytes
 from workers.engine.network import Point
 from workers.program.fusing import linear, relu_in_place
 
@@ -162,3 +163,42 @@ def test_linear_maps_are_as_exact_as_pytorchs(samples: int, positions: tuple[int
     ours = float((linear(x, weight, bias).double() - truth).abs().max())
     assert ours <= 4 * theirs + 1e-5
     assert torch.equal(linear(x, weight, None).isnan(), torch.zeros_like(truth).bool())
+
+
+class Wide(nn.Module):
+    """Convolutions with many weights: by themselves, added to a skip, and with a stride."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = (nn.Conv2d(192, 192, 3, padding=1) for _ in range(2))
+        self.c = nn.Conv2d(192, 192, 3, stride=2, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = F.relu(self.a(x))
+        return self.c(F.relu(self.b(first.tanh()) + first))
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_in_order_give_the_same_values(
+    dtype: torch.dtype, channels_last: bool, tmp_path: Path
+) -> None:
+    images = torch.randn(5, 192, 6, 6, generator=torch.Generator().manual_seed(3))
+    case = exported(lambda: seeded(Wide), (images,), tmp_path)
+    wanted = case.eager(images)
+    given = images.to(dtype)
+    if channels_last:
+        given = given.contiguous(memory_format=torch.channels_last)
+    parameters = {n: t.to(dtype) for n, t in case.point.parameters.items()}
+    with torch.inference_mode():
+        infer = case.network().at(parameters, {})
+        for count in (5, 1, 5):
+            found = infer(given[:count]).float()
+            tolerance = 1e-5 if dtype is torch.float32 else 3e-2
+            assert torch.allclose(found, wanted[:count], rtol=tolerance, atol=tolerance)
+        peak = peak_activation_bytes(infer, (given,))
+    # three of the width's maps at most are alive at once, and a kernel's copy of one
+    assert 2 * given.nbytes <= peak <= 4 * given.nbytes
+    if channels_last:
+        names = _operators(case.network(), Point(parameters, {}), given)
+        assert sum("_convolution_pointwise" in name for name in names) == 3

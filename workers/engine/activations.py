@@ -68,6 +68,8 @@ class ActivationMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _storage(tensor: Tensor) -> tuple[int, int]:
+    if tensor.is_mkldnn:
+        return 0, 0  # weights in oneDNN's own order, made once for each point
     storage = tensor.untyped_storage()
     return storage.data_ptr(), storage.nbytes()
 

@@ -234,7 +234,8 @@ class _BoundProgram:
             calls, self._values = fold(graph, calls, self._output, self._values, fixed)
             fixed = fixed_values(calls, self._first_input)
             if situation.device.type == "cpu" and _ONEDNN:
-                calls = fuse(calls, self._output, fixed)
+                calls, self._values = fuse(calls, self._output, fixed, self._values)
+                fixed = fixed_values(calls, self._first_input)
         before = [call for call in calls if fixed.issuperset(reads(call))]
         after = [call for call in calls if not fixed.issuperset(reads(call))]
         needed = frozenset(value for call in after for value in reads(call)) & fixed

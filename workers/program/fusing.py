@@ -1,9 +1,10 @@
 """Calls of a CPU's inference with fewer passes over memory, and on oneDNN's products.
 
-Three rewrites, each of which leaves the values what they were but for rounding:
+Four rewrites, each of which leaves the values what they were but for rounding:
 
     a convolution and the sum after it    the convolution adds into the other summand
     a ReLU, or a sum                      in the place of an argument that nobody reads any more
+    a convolution with many weights       its weights in oneDNN's own order, once for each point
     a linear map                          oneDNN's product instead of MKL's in float32, which on
                                           processors of other makers takes narrower instructions
 
@@ -32,6 +33,7 @@ from workers.program.schedule import reads
 _CONVOLUTION: Final = "aten.conv2d.default"
 _LINEAR: Final = "aten.linear.default"
 _ADD: Final = "aten.add.Tensor"
+_ADDED: Final = "convolution added"
 _RELU: Final = "aten.relu.default"
 #: Operators whose result is in memory of its own, never a view of an argument.
 _FRESH: Final = frozenset(
@@ -53,21 +55,27 @@ _FRESH: Final = frozenset(
         "aten.mean.dim",
     }
 )
+#: Weights from which on putting them in order at every batch shows.
+_MANY_WEIGHTS: Final = 1 << 18
 #: Below this many multiplications MKL's smaller start-up counts for more.
 _SMALL_PRODUCT: Final = 1 << 20
 #: As a 16-bit integer, the smallest bfloat16 that is no number: everything below is negative.
 _NEGATIVE_INFINITY: Final = -128
 
 
-def fuse(calls: Sequence[Call], output: int, fixed: frozenset[int]) -> tuple[Call, ...]:
-    """The calls rewritten for inference on a CPU.
+def fuse(
+    calls: Sequence[Call], output: int, fixed: frozenset[int], values: int
+) -> tuple[tuple[Call, ...], int]:
+    """The calls rewritten for inference on a CPU, and the new number of values.
 
     Args:
         output: number of the program's result.
         fixed: numbers of the values that depend on the point alone; never written over.
+        values: how many values there are.
     """
     joined = _sums_into_convolutions(list(calls), output, fixed)
-    return tuple(_in_place(joined, output, fixed))
+    packed, values = _weights_in_order(_in_place(joined, output, fixed), fixed, values)
+    return tuple(packed), values
 
 
 def _sums_into_convolutions(calls: list[Call], output: int, fixed: frozenset[int]) -> list[Call]:
@@ -91,8 +99,8 @@ def _sums_into_convolutions(calls: list[Call], output: int, fixed: frozenset[int
         convolution = calls[maker]
         calls[index] = replace(
             convolution,
-            operator="convolution added",
-            function=convolution_added,
+            operator=_ADDED,
+            function=_plainly_added,
             positional=(other, *convolution.positional),
             outputs=calls[index].outputs,
         )
@@ -139,6 +147,27 @@ def _in_place(calls: list[Call], output: int, fixed: frozenset[int]) -> list[Cal
     return rewritten
 
 
+def _weights_in_order(
+    calls: list[Call], fixed: frozenset[int], values: int
+) -> tuple[list[Call], int]:
+    rewritten = []
+    for call in calls:
+        place = {_CONVOLUTION: 1, _ADDED: 2}.get(call.operator)
+        if place is not None and not call.keywords:
+            weight, geometry = call.positional[place], call.positional[place + 2 :]
+            if isinstance(weight, TensorRef) and weight.value in fixed:
+                order = (weight, *geometry)
+                rewritten.append(
+                    Call("weights in order", in_order, order, (), (values,), False, call.node)
+                )
+                function = convolution if place == 1 else convolution_added
+                positional = (TensorRef(values), *call.positional)
+                call = replace(call, function=function, positional=positional)
+                values += 1
+        rewritten.append(call)
+    return rewritten, values
+
+
 def _is_sum(call: Call) -> bool:
     return (
         call.operator == _ADD
@@ -174,10 +203,67 @@ class _Uses:
         )
 
     def _is_fresh(self, call: Call) -> bool:
-        return call.operator in _FRESH or call.operator == "convolution added"
+        return call.operator in _FRESH or call.operator == _ADDED
+
+
+def in_order(
+    weight: Tensor,
+    stride: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """A convolution's weights as oneDNN's kernels read them; few weights stay as they are."""
+    if weight.dim() != 4 or weight.numel() < _MANY_WEIGHTS or not _is_narrow(weight):
+        return weight
+    result: Tensor = _REORDERED(weight, padding, stride, dilation, groups, None)
+    return result
+
+
+_REORDERED: Final[Any] = torch.ops.mkldnn._reorder_convolution_weight.default
+
+
+def convolution(
+    ordered: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """conv2d(x), by weights in order where that suits x."""
+    if ordered.is_mkldnn and _suits(x, weight):
+        result: Tensor = _CONVOLUTION_BY_ORDER(
+            x, ordered, bias, padding, stride, dilation, groups, "none", [], ""
+        )
+        return result
+    return torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
+
+
+_CONVOLUTION_BY_ORDER: Final[Any] = torch.ops.mkldnn._convolution_pointwise.default
+
+
+def _is_narrow(tensor: Tensor) -> bool:
+    return tensor.dtype in (torch.float32, torch.bfloat16)
+
+
+def _suits(x: Tensor, weight: Tensor) -> bool:
+    return (
+        x.dim() == 4
+        and x.dtype == weight.dtype
+        and _is_narrow(x)
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _plainly_added(other: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+    return convolution_added(weight, other, x, weight, *rest)
 
 
 def convolution_added(
+    ordered: Tensor,
     other: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -190,15 +276,13 @@ def convolution_added(
     """conv2d(x) + other, in `other`'s memory where its shape, type and format are the result's."""
     shape = (len(x), len(weight), *_positions(x, weight, stride, padding, dilation))
     if (
-        x.dim() == 4
+        _suits(x, weight)
         and other.shape == shape
-        and other.dtype == x.dtype == weight.dtype
-        and x.dtype in (torch.float32, torch.bfloat16)
+        and other.dtype == x.dtype
         and other.is_contiguous(memory_format=torch.channels_last)
-        and x.is_contiguous(memory_format=torch.channels_last)
     ):
         result: Tensor = _CONVOLUTION_INTO(
-            other, x, weight, bias, padding, stride, dilation, groups, "add", 1.0, None, [], None
+            other, x, ordered, bias, padding, stride, dilation, groups, "add", 1.0, None, [], None
         )
         return result
     return torch.conv2d(x, weight, bias, stride, padding, dilation, groups) + other
