@@ -18,6 +18,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def _contest(contest: Contest, folder: Path, cores: int, gemm: GemmRate) -> dict
     transformed = TransformedImages(images, targets)
     normalised = transformed.normalised()
     errors = _errors(folder / f"{contest.name} compared", module, transformed, x, y)
-    published = PublishedEvaluator(module, transformed, x.parameters, y.parameters)
+    published = PublishedEvaluator(deepcopy(module), transformed, x.parameters, y.parameters)
     job = Job(folder / contest.name, module, normalised, targets, {"x": x, "y": y})
     with ExitStack() as stack:
         fleets = {
@@ -200,7 +201,8 @@ def _errors(
     """How far each side's losses lie from float64's: the largest relative error of a cell."""
     few = TransformedImages(images.images[:COMPARED], images.targets[:COMPARED])
     inputs, targets = few.normalised(), few.targets
-    published = PublishedEvaluator(module, few, x.parameters, y.parameters)
+    # it writes each cell's weights into the module, which the other sides start from
+    published = PublishedEvaluator(deepcopy(module), few, x.parameters, y.parameters)
     losses = {"published": np.array([published.cell(*cell)[0] for cell in CELLS])}
     job = Job(folder, module, inputs, targets, {"x": x, "y": y})
     for precision in ("float32", "bf16"):
