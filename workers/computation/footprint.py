@@ -3,7 +3,8 @@
 Owns the arithmetic of what a child holds at once on a CPU, or on a device:
 
     the process before the job, and the libraries' code that the first pass loads
-    weights: every checkpoint, each direction twice (as read and as a flat vector), θ and the point
+    weights: every checkpoint, each direction twice (as read and as a flat vector), θ and the point,
+        convolutions' twice more (batch norms folded, and in the kernels' order)
     data: as read, and once more where they are kept in another type or memory format
     activations: of one batch at its peak, and the convolutions' own scratch space
     in a reduced precision, what the comparison with float32 takes: the point, a batch, some data
@@ -47,6 +48,8 @@ def estimate(context: JobContext, space: Space, activation_bytes: float, base_by
     wide = context.precision.place_dtype.itemsize / 4
     moved = parameters * wide * (2 + (axes if space.target is None else 1))
     moved += parameters * narrow if narrow < wide else 0
+    kernels = 2 * sum(_bytes(t) for t in context.origin.parameters.values() if t.dim() == 4)
+    moved += kernels * narrow  # folded, and in oneDNN's order
     held = parameters * (len(context.points) + (axes if space.target is None else 0))
     read, resident = _data(context, space)
     resident += _responses(context, space)
@@ -54,7 +57,7 @@ def estimate(context: JobContext, space: Space, activation_bytes: float, base_by
     if narrow < wide:
         share = min(1.0, SAMPLES / max(d.samples for d in context.datasets))
         activations *= 2
-        resident += int(parameters + share * read)
+        resident += int(parameters + kernels + share * read)
     if on_device:
         return int(moved + resident + activations)
     return int(base_bytes + _LIBRARY_BYTES + moved + held + read + resident + activations)
