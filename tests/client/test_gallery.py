@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -164,6 +165,8 @@ def test_ctrl_c_leaves_what_is_done(live: Live, live_api: Api, tmp_path: Path) -
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # in a shell's background Ctrl-C is ignored, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     try:
         assert running.stdout is not None
@@ -325,6 +328,11 @@ def facts_of_the_claims() -> Facts:
     for end, numbers in (("small", smooth), ("large", rough)):
         for word in ("off", "on"):
             panels[f"surface-batch-{end}-{word}"] = {**numbers}
+            panels[f"across-filter-{end}-{word}"] = {"rise": numbers["sharpness"]}
+    # the lighter end rises more
+    for word, light, heavy in (("off", "large", "small"), ("on", "small", "large")):
+        panels[f"across-none-{light}-{word}"] = {"rise": 2.0}
+        panels[f"across-none-{heavy}-{word}"] = {"rise": 0.1}
     return Facts(networks, panels, 500)
 
 
@@ -351,6 +359,8 @@ def turned(facts: Facts) -> Facts:
     # the heavier end rises more, with and without weight decay
     for word in ("off", "on"):
         panels[f"line-{word}"] = {"rise_origin": 2.0, "rise_target": 0.1}
+        panels[f"across-none-small-{word}"] = {"rise": 2.0}
+        panels[f"across-none-large-{word}"] = {"rise": 0.1}
         networks[f"batch-small-{word}"] = {**networks[f"batch-small-{word}"], "norm": 30.0}
         networks[f"batch-large-{word}"] = {**networks[f"batch-large-{word}"], "norm": 20.0}
     return Facts(networks, panels, facts.test_samples)
