@@ -13,17 +13,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
 from service.domain.lines import Lines
 from service.domain.results import GridResult
 from service.figures.colorbar import value_label
+from service.figures.fitting import fit
 from service.figures.frame import axis_label, coordinate_ticks, dress, value_ticks
 from service.figures.legend import Entry, void_entry, void_look
 from service.figures.options import FigureOptions
-from service.figures.page import MARGIN, Page
+from service.figures.page import Page
 from service.figures.scale import Scale, scale_of
 from service.figures.shown import Shown, chosen, counts, shown
 from service.figures.voids import edges
@@ -96,19 +96,14 @@ class Curve:
 
     def measure(self) -> float:
         """See `Drawing.measure`."""
-        width = self.page.inner_width * 0.8
-        left = right = above = below = 0.0
+        axes = [a for a in (self.left_axes, self.right_axes) if a is not None]
         height = self.page.inner_width * HEIGHT
-        for _ in range(3):
-            self._put(MARGIN + left, 0.3, width, height)
-            left, right, above, below = self._overhangs()
-            width = self.page.inner_width - left - right
-        self.left, self.above, self.size = MARGIN + left, above, (width, height)
-        return above + height + below
+        self.fit = fit(self.page, axes, self._put, share=0.8, height=height)
+        return self.fit.total
 
     def place(self, top: float) -> None:
         """See `Drawing.place`."""
-        self._put(self.left, top + self.above, *self.size)
+        self._put(self.fit.left, top + self.fit.above, self.fit.width, self.fit.height)
 
     def _put(self, left: float, top: float, width: float, height: float) -> None:
         count = max(3, min(8, int(height / 0.35)))
@@ -121,16 +116,6 @@ class Curve:
             else:
                 value_ticks(axes.yaxis, scale, count, percent=_is_accuracy(axes, self.options))
         coordinate_ticks(self.left_axes.xaxis, width, self.x.tolist())
-
-    def _overhangs(self) -> tuple[float, float, float, float]:
-        frame = Bbox(self.left_axes.get_window_extent().get_points() / self.page.dpi)
-        box = self.page.box([a for a in (self.left_axes, self.right_axes) if a is not None])
-        return (
-            frame.x0 - box.x0,
-            box.x1 - frame.x1,
-            max(0.0, box.y1 - frame.y1),
-            frame.y0 - box.y0,
-        )
 
     def _plot(
         self, axes: Axes, items: list[Shown], base: str, options: FigureOptions

@@ -13,16 +13,16 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
 
 from service.domain.cells import CellStatus
 from service.domain.results import GridResult
 from service.figures.colorbar import metric_name, value_label
 from service.figures.curve import BAND_WORDS, DASHES, HEIGHT, band_of, with_room
+from service.figures.fitting import fit
 from service.figures.frame import axis_label, coordinate_ticks, dress, value_ticks
 from service.figures.legend import Entry
 from service.figures.options import FigureOptions
-from service.figures.page import MARGIN, Page
+from service.figures.page import Page
 from service.figures.scale import Scale, scale_of
 from service.figures.shown import WORDS, Shown, chosen, shown
 
@@ -93,22 +93,13 @@ class Overlay:
 
     def measure(self) -> float:
         """See `Drawing.measure`."""
-        width = self.page.inner_width * 0.85
         height = self.page.inner_width * HEIGHT
-        left = above = below = 0.0
-        for _ in range(3):
-            self._put(MARGIN + left, 0.3, width, height)
-            frame = Bbox(self.axes.get_window_extent().get_points() / self.page.dpi)
-            box = self.page.box([self.axes])
-            left, right = frame.x0 - box.x0, box.x1 - frame.x1
-            above, below = max(0.0, box.y1 - frame.y1), frame.y0 - box.y0
-            width = self.page.inner_width - left - right
-        self.left, self.above, self.size = MARGIN + left, above, (width, height)
-        return above + height + below
+        self.fit = fit(self.page, [self.axes], self._put, share=0.85, height=height)
+        return self.fit.total
 
     def place(self, top: float) -> None:
         """See `Drawing.place`."""
-        self._put(self.left, top + self.above, *self.size)
+        self._put(self.fit.left, top + self.fit.above, self.fit.width, self.fit.height)
 
     def _put(self, left: float, top: float, width: float, height: float) -> None:
         self.page.place(self.axes, left, top, width, height)

@@ -75,6 +75,14 @@ class Page:
             )
         )
 
+    def overhangs(self, axes: Sequence[Axes]) -> tuple[float, float, float, float]:
+        """How far axes and their labels reach out of the first one's frame, in inches: to the left,
+        to the right, above (none where they end below its edge), below.
+        """
+        frame = Bbox(axes[0].get_window_extent().get_points() / self.dpi)
+        box = self.box(axes)
+        return frame.x0 - box.x0, box.x1 - frame.x1, max(0.0, box.y1 - frame.y1), frame.y0 - box.y0
+
     def box(self, artists: Iterable[Artist]) -> Bbox:
         """What the artists cover: inches from the left and *bottom*."""
         boxes = [artist.get_tightbbox(self.renderer) for artist in artists]

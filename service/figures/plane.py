@@ -89,12 +89,13 @@ class Plane:
     def measure(self) -> float:
         """See `Drawing.measure`."""
         ratio = self._ratio()
+        members = [self.axes] if self.bar is None else [self.axes, self.bar.axes]
         width = self.page.inner_width * 0.75
         left = right = above = below = 0.0
         for _ in range(3):
             height = width * ratio
             self._put(MARGIN + left, 0.3, width, height)
-            left, right, above, below = self._overhangs()
+            left, right, above, below = self.page.overhangs(members)
             width = self.page.inner_width - left - right
             # a tall plane gives up width, so that the figure stays on one screen
             width = min(width, _TALLEST * self.page.inner_width / ratio)
@@ -103,7 +104,7 @@ class Plane:
         self.left = MARGIN + left + spare / 2
         self.above = above
         self._put(self.left, 0.3, *self.size)
-        left, right, above, below = self._overhangs()
+        left, right, above, below = self.page.overhangs(members)
         self.above = above
         return above + self.size[1] + below
 
@@ -122,18 +123,6 @@ class Plane:
         if self.bar is not None:
             self.page.place(self.bar.axes, left + width + GAP, top, WIDTH, height)
             self.bar.set_ticks(max(2, min(8, int(height / 0.35))))
-
-    def _overhangs(self) -> tuple[float, float, float, float]:
-        """How far labels and bar reach out of the frame: left, right, above, below."""
-        frame = Bbox(self.axes.get_window_extent().get_points() / self.page.dpi)
-        members = [self.axes] if self.bar is None else [self.axes, self.bar.axes]
-        box = self.page.box(members)
-        return (
-            frame.x0 - box.x0,
-            box.x1 - frame.x1,
-            max(0.0, box.y1 - frame.y1),
-            frame.y0 - box.y0,
-        )
 
     def _ratio(self) -> float:
         """Height of the frame by its width: true to scale unless far from square."""

@@ -9,16 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
-from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from service.domain.curvature import array, has_map, has_spectrum, number
 from service.domain.results import GridResult
+from service.figures.fitting import fit
 from service.figures.frame import axis_label, coordinate_ticks, dress, value_ticks
 from service.figures.legend import Entry
 from service.figures.numbers import number as written
 from service.figures.options import CURVATURE_METRICS
-from service.figures.page import MARGIN, Page
+from service.figures.page import Page
 from service.figures.scale import Scale
 
 Side = Literal["left", "right"]
@@ -73,18 +73,12 @@ class SpectrumDrawing:
         """See `Drawing.measure`."""
         ratio = _HEIGHT if len(self.nodes) else _STEMS_HEIGHT
         height = self.page.inner_width * ratio
-        width = self.page.inner_width * 0.9
-        left = right = above = below = 0.0
-        for _ in range(3):
-            self._put(MARGIN + left, 0.4, width, height)
-            left, right, above, below = _overhangs(self.page, self.axes)
-            width = self.page.inner_width - left - right
-        self.left, self.above, self.size = MARGIN + left, above, (width, height)
-        return above + height + below
+        self.fit = fit(self.page, [self.axes], self._put, share=0.9, height=height, top=0.4)
+        return self.fit.total
 
     def place(self, top: float) -> None:
         """See `Drawing.place`."""
-        self._put(self.left, top + self.above, *self.size)
+        self._put(self.fit.left, top + self.fit.above, self.fit.width, self.fit.height)
 
     def _put(self, left: float, top: float, width: float, height: float) -> None:
         self.page.place(self.axes, left, top, width, height)
@@ -267,18 +261,12 @@ class LayersDrawing:
     def measure(self) -> float:
         """See `Drawing.measure`."""
         height = max(2, self.count) * _LAYER_HEIGHT
-        width = self.page.inner_width * 0.6
-        left = right = above = below = 0.0
-        for _ in range(3):
-            self._put(MARGIN + left, 0.4, width, height)
-            left, right, above, below = _overhangs(self.page, self.axes)
-            width = self.page.inner_width - left - right
-        self.left, self.above, self.size = MARGIN + left, above, (width, height)
-        return above + height + below
+        self.fit = fit(self.page, [self.axes], self._put, share=0.6, height=height, top=0.4)
+        return self.fit.total
 
     def place(self, top: float) -> None:
         """See `Drawing.place`."""
-        self._put(self.left, top + self.above, *self.size)
+        self._put(self.fit.left, top + self.fit.above, self.fit.width, self.fit.height)
 
     def _put(self, left: float, top: float, width: float, height: float) -> None:
         self.page.place(self.axes, left, top, width, height)
@@ -364,10 +352,3 @@ def _words(result: GridResult, name: str) -> Any:
 
 def _sign(line: Line2D) -> Line2D:
     return Line2D([], [], color=line.get_color(), linewidth=line.get_linewidth())
-
-
-def _overhangs(page: Page, axes: Axes) -> tuple[float, float, float, float]:
-    """How far labels reach out of the frame: left, right, above, below."""
-    frame = Bbox(axes.get_window_extent().get_points() / page.dpi)
-    box = page.box([axes])
-    return frame.x0 - box.x0, box.x1 - frame.x1, max(0.0, box.y1 - frame.y1), frame.y0 - box.y0

@@ -7,14 +7,14 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from service.domain.weights import WeightHistograms
+from service.figures.fitting import fit
 from service.figures.frame import coordinate_ticks, dress, set_ticks
 from service.figures.legend import Entry
 from service.figures.numbers import number
-from service.figures.page import MARGIN, Page
+from service.figures.page import Page
 
 #: What of the weights lies within the axis, and in how many bars.
 _SHOWN: Final = 0.999
@@ -76,22 +76,13 @@ class WeightsDrawing:
 
     def measure(self) -> float:
         """See `Drawing.measure`."""
-        width = self.page.inner_width * 0.85
         height = self.page.inner_width * _HEIGHT
-        left = above = below = 0.0
-        for _ in range(3):
-            self._put(MARGIN + left, 0.3, width, height)
-            frame = Bbox(self.axes.get_window_extent().get_points() / self.page.dpi)
-            box = self.page.box([self.axes])
-            left, right = frame.x0 - box.x0, box.x1 - frame.x1
-            above, below = max(0.0, box.y1 - frame.y1), frame.y0 - box.y0
-            width = self.page.inner_width - left - right
-        self.left, self.above, self.size = MARGIN + left, above, (width, height)
-        return above + height + below
+        self.fit = fit(self.page, [self.axes], self._put, share=0.85, height=height)
+        return self.fit.total
 
     def place(self, top: float) -> None:
         """See `Drawing.place`."""
-        self._put(self.left, top + self.above, *self.size)
+        self._put(self.fit.left, top + self.fit.above, self.fit.width, self.fit.height)
 
     def _put(self, left: float, top: float, width: float, height: float) -> None:
         self.page.place(self.axes, left, top, width, height)
