@@ -6,13 +6,12 @@ in a later process too. All as steps: nothing here does I/O of its own but throu
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from lossatlas.errors import InputError, ProblemError, ServiceUnreachable
-from lossatlas.files import chunks
+from lossatlas.files import chunks, digest_of
 from lossatlas.progress import Reporter, sending
 from lossatlas.resuming import Begun, begun, forget, remember
 from lossatlas.steps import Call, Steps, call, exists, fetch, local, post
@@ -64,13 +63,14 @@ def upload(
 
 
 def _digest(path: Path, size: int, report: Reporter) -> str:
-    state = hashlib.sha256()
     done = 0
-    for piece in chunks(path, _CHUNK):
-        state.update(piece)
-        done += len(piece)
+
+    def told(count: int) -> None:
+        nonlocal done
+        done += count
         report(done, size, f"reading {path.name}")
-    return f"sha256:{state.hexdigest()}"
+
+    return digest_of(path, told)
 
 
 def _whole(place: str, path: Path, size: int, report: Reporter) -> Steps[None]:

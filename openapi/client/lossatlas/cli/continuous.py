@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -33,7 +32,7 @@ from lossatlas.cli.output import result, say
 from lossatlas.cli.reports.outcome import Policies, Policy
 from lossatlas.client import Client
 from lossatlas.errors import InputError
-from lossatlas.files import chunks
+from lossatlas.files import digest_of
 from lossatlas.jobs import Job
 
 #: Data sets, one a line, where the command line has none.
@@ -217,13 +216,10 @@ def _dataset(client: Client, project: str, name: str | None, given: str) -> str:
         return given
     path = Path(given)
     name = name or path.stem
-    state = hashlib.sha256()
     try:
-        for piece in chunks(path):
-            state.update(piece)
+        digest = digest_of(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    digest = f"sha256:{state.hexdigest()}"
     for there in client.datasets(project=project, name=name):
         if there.object == digest:
             return there.id
