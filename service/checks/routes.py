@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response, status
+from fastapi import APIRouter, Query, Request, Response, status
 
 from service.checks import service
 from service.checks.schemas import BaselineOut, CheckOut, CheckPage, NewCheck, rule_out
@@ -12,21 +12,13 @@ from service.domain.gates.judging import Verdict
 from service.domain.ids import CheckId, LandscapeId, ProjectName
 from service.http.dependencies import Principal, Transaction
 from service.http.documentation import problems
+from service.http.idempotency import IdempotencyKey
 from service.http.paging import Cursor, Limit, link_next
 from service.inputs.lookup import absent
 from service.ledger import checks
 from service.ledger.records import CheckRecord
 
 router = APIRouter(tags=["checks"])
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,255}$",
-        description="The same key with the same body gives the same check, however often sent.",
-    ),
-]
 
 
 @router.post(

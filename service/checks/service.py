@@ -14,6 +14,7 @@ from service.domain.gates.estimates import Estimate, estimate, tolerance_of
 from service.domain.gates.judging import RuleVerdict, judge, worst
 from service.domain.gates.rules import Rule
 from service.domain.problems import FieldError, Problem
+from service.http.idempotency import reused
 from service.inputs import lookup
 from service.inputs.lookup import Caller
 from service.inputs.plain import plain_json
@@ -72,15 +73,13 @@ def check(session: Session, caller: Caller, body: NewCheck, idempotency_key: str
 
 
 def _replayed(session: Session, caller: Caller, key: str | None, request: str) -> Checked | None:
-    earlier = None if key is None else checks.find_idempotent(session, key, caller.key.id)
+    if key is None:
+        return None
+    earlier = checks.find_idempotent(session, key, caller.key.id)
     if earlier is None:
         return None
     if earlier.request_digest != request:
-        raise Problem(
-            "idempotency_key_reused",
-            f"Idempotency-Key {key!r} already stands for another request (check {earlier.id}); "
-            "send a new key with a new request",
-        )
+        raise reused(key, f"check {earlier.id}")
     return Checked(earlier, replayed=True)
 
 

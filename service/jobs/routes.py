@@ -13,6 +13,7 @@ from service.domain.jobs import JOB_SPEC
 from service.domain.states import FINISHED_JOB, JobState
 from service.http.dependencies import Principal, ServicesOf, Transaction
 from service.http.documentation import problems
+from service.http.idempotency import IdempotencyKey
 from service.http.paging import Cursor, Limit, link_next
 from service.http.services import Services
 from service.inputs import lookup
@@ -29,14 +30,6 @@ router = APIRouter(tags=["jobs"])
 Seconds = Annotated[
     float,
     Query(ge=0, le=following.LONGEST_SECONDS, description="Hold the answer for up to so long."),
-]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,255}$",
-        description="The same key with the same body gives the same job, however often it is sent.",
-    ),
 ]
 Prefer = Annotated[
     str | None, Header(description="`wait=30` holds the answer until the job has finished.")

@@ -12,6 +12,7 @@ from service.domain.directions import BetweenDirection
 from service.domain.jobs import AnyJob as JobSpec
 from service.domain.jobs import CurvatureJob, LineJob, SurfaceJob, shape_of
 from service.domain.problems import Problem
+from service.http.idempotency import reused
 from service.http.services import Services
 from service.inputs import recording
 from service.inputs.directions import Spec, spec_digest, spec_json
@@ -118,11 +119,7 @@ def _replayed(session: Session, caller: Caller, key: str | None, request: str) -
         return None
     earlier, job_id = found
     if earlier != request:
-        raise Problem(
-            "idempotency_key_reused",
-            f"Idempotency-Key {key!r} already stands for another request (job {job_id}); "
-            "send a new key with a new request",
-        )
+        raise reused(key, f"job {job_id}")
     job = jobs.get(session, job_id)
     return None if job is None else Submitted(job, new=False, replayed=True)
 
