@@ -32,8 +32,6 @@ _LOOKED_AT: Final = 2000
 #: Values of one facet that are told, those of most landscapes.
 TOLD: Final = 12
 
-FIELDS: Final = ("kind", "model", "tag", "dataset", "author")
-
 #: Orders of a list; `-` is descending.
 ORDERS: Final[tuple[str, ...]] = (
     "-created_at",
