@@ -28,6 +28,9 @@ from workers.engine.operators import CountingOperator, rademacher_block
 from workers.engine.precision import Precision
 
 SAMPLES, BATCH, BLOCK, ROUNDS = 128, 64, 8, 7
+#: To be reached: a product by the chosen form beside the cheapest one, a vector of a block beside a
+#: product alone, both ends beside SciPy's one after the other.
+_CHOSEN, _BLOCKS, _PRODUCTS = 1.1, 0.85, 0.5
 #: SciPy's runs that give both ends: `which` and k of each.
 _SCIPY: Final = {"BE": (("BE", 2),), "LA and SA": (("LA", 1), ("SA", 1))}
 
@@ -37,10 +40,35 @@ def run() -> None:
     torch.set_num_threads(1)
     try:
         ends = {f"ResNet-{depth}": _ends(depth) for depth in (8, 20)}
-        results = {"ends": ends, "products": _products()}
+        products = _products()
     finally:
         torch.set_num_threads(threads)
-    print(f"kept in {timing.write('curvature', results)}")
+    held = _held(ends, products)
+    print("  ".join(f"{claim}: {'held' if value else 'BROKEN'}" for claim, value in held.items()))
+    body = {"held": held, "ends": ends, "products": products}
+    print(f"kept in {timing.write('curvature', body)}")
+
+
+def _held(ends: dict[str, Any], products: dict[str, Any]) -> dict[str, bool]:
+    """What was to be reached, and whether it was."""
+    one = {form: products[f"{form}, one"]["gradients_a_product"] for form in HessianForm}
+    block = {
+        form: products[f"{form}, block of {BLOCK}"]["gradients_a_product"] for form in HessianForm
+    }
+    chosen = {int(name.split()[-1]): form for name, form in products["chosen"].items()}
+    ratios = [
+        row["scipy LA and SA"]["ratio"]
+        for network in ends.values()
+        for name, row in network.items()
+        if name.startswith("tolerance")
+    ]
+    return {
+        f"the chosen form at most {_CHOSEN} times the cheapest": one[chosen[1]]
+        <= _CHOSEN * min(one.values()),
+        f"blocks at most {_BLOCKS} of a product each": block[chosen[BLOCK]]
+        <= _BLOCKS * min(one.values()),
+        f"at most {_PRODUCTS} of the products of SciPy's LA and SA": max(ratios) <= _PRODUCTS,
+    }
 
 
 def _trained(depth: int) -> tuple[ModuleNetwork, Point, Dataset]:
@@ -81,7 +109,7 @@ def _ends(depth: int) -> dict[str, Any]:
         for name, runs in _SCIPY.items():
             operator.products = 0
             theirs = np.concatenate([_scipy(operator, tolerance, *one) for one in runs])
-            other = max(abs(theirs.max() - top), abs(theirs.min() - low)) / top
+            other = float(max(abs(theirs.max() - top), abs(theirs.min() - low)) / top)
             body[f"scipy {name}"] = {
                 "products": operator.products,
                 "relative_error": other,
