@@ -197,8 +197,13 @@ def test_weights_in_order_give_the_same_values(
             tolerance = 1e-5 if dtype is torch.float32 else 3e-2
             assert torch.allclose(found, wanted[:count], rtol=tolerance, atol=tolerance)
         peak = peak_activation_bytes(infer, (given,))
-    # three of the width's maps at most are alive at once, and a kernel's copy of one
-    assert 2 * given.nbytes <= peak <= 4 * given.nbytes
+    # three of the width's maps at most are alive at once, and a kernel's copy of one; or what lies
+    # between transforms, of as many images as fit into the cache
+    between = 6 if dtype is torch.float32 and channels_last else 0
+    assert 2 * given.nbytes <= peak <= (4 + between) * given.nbytes
     if channels_last:
         names = _operators(case.network(), Point(parameters, {}), given)
-        assert sum("_convolution_pointwise" in name for name in names) == 3
+        # in float32 those without a stride are `winograd`'s
+        transformed = 2 if dtype is torch.float32 else 0
+        assert sum("_convolution_pointwise" in name for name in names) == 3 - transformed
+        assert sum("linear_pointwise" in name for name in names) == 16 * transformed

@@ -4,7 +4,8 @@ Four rewrites, each of which leaves the values what they were but for rounding:
 
     a convolution and the sum after it    the convolution adds into the other summand
     a ReLU, or a sum                      in the place of an argument that nobody reads any more
-    a convolution with many weights       its weights in oneDNN's own order, once for each point
+    a convolution with many weights       its weights in oneDNN's own order, once for each point,
+                                          or transformed for `winograd`
     a linear map                          oneDNN's product instead of MKL's in float32, which on
                                           processors of other makers takes narrower instructions
 
@@ -27,8 +28,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from service.programs.graph import TensorRef
+from workers.program import winograd
 from workers.program.operators import Call
 from workers.program.schedule import reads
+from workers.program.winograd import TransformedWeights
 
 _CONVOLUTION: Final = "aten.conv2d.default"
 _LINEAR: Final = "aten.linear.default"
@@ -212,8 +215,10 @@ def in_order(
     padding: Sequence[int] = (0, 0),
     dilation: Sequence[int] = (1, 1),
     groups: int = 1,
-) -> Tensor:
-    """A convolution's weights as oneDNN's kernels read them; few weights stay as they are."""
+) -> Tensor | TransformedWeights:
+    """A convolution's weights as its kernels read them; few weights stay as they are."""
+    if winograd.serves(weight, stride, padding, dilation, groups):
+        return winograd.transformed(weight)
     if weight.dim() != 4 or weight.numel() < _MANY_WEIGHTS or not _is_narrow(weight):
         return weight
     result: Tensor = _REORDERED(weight, padding, stride, dilation, groups, None)
@@ -224,7 +229,7 @@ _REORDERED: Final[Any] = torch.ops.mkldnn._reorder_convolution_weight.default
 
 
 def convolution(
-    ordered: Tensor,
+    ordered: Tensor | TransformedWeights,
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -234,7 +239,10 @@ def convolution(
     groups: int = 1,
 ) -> Tensor:
     """conv2d(x), by weights in order where that suits x."""
-    if ordered.is_mkldnn and _suits(x, weight):
+    if isinstance(ordered, TransformedWeights):
+        if winograd.suits(x):
+            return winograd.convolution(ordered, x, bias)
+    elif ordered.is_mkldnn and _suits(x, weight):
         result: Tensor = _CONVOLUTION_BY_ORDER(
             x, ordered, bias, padding, stride, dilation, groups, "none", [], ""
         )
@@ -263,7 +271,7 @@ def _plainly_added(other: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> Tens
 
 
 def convolution_added(
-    ordered: Tensor,
+    ordered: Tensor | TransformedWeights,
     other: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -274,6 +282,10 @@ def convolution_added(
     groups: int = 1,
 ) -> Tensor:
     """conv2d(x) + other, in `other`'s memory where its shape, type and format are the result's."""
+    if isinstance(ordered, TransformedWeights):
+        if winograd.suits(x):
+            return sum_in_place(winograd.convolution(ordered, x, bias), other)
+        ordered = weight
     shape = (len(x), len(weight), *_positions(x, weight, stride, padding, dilation))
     if (
         _suits(x, weight)
