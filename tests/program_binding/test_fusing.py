@@ -19,7 +19,13 @@ from tests.program_binding.test_folding import _operators
 from tests.support.module_network import seeded
 from workers.engine.activations import peak_activation_bytes
 from workers.engine.network import Point
-from workers.program.fusing import linear, relu_in_place
+from workers.program.fusing import (
+    OrderedWeights,
+    convolution,
+    in_order,
+    linear,
+    relu_in_place,
+)
 
 
 class Sums(nn.Module):
@@ -163,6 +169,43 @@ def test_linear_maps_are_as_exact_as_pytorchs(samples: int, positions: tuple[int
     ours = float((linear(x, weight, bias).double() - truth).abs().max())
     assert ours <= 4 * theirs + 1e-5
     assert torch.equal(linear(x, weight, None).isnan(), torch.zeros_like(truth).bool())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_linear_map_of_an_argument_in_another_order_is_one_product(dtype: torch.dtype) -> None:
+    """What attention with its batch in the second place takes."""
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(8, 50, 96, generator=generator).to(dtype).transpose(0, 1)
+    weight = torch.randn(288, 96, generator=generator).to(dtype)
+    bias = torch.randn(288, generator=generator).to(dtype)
+    tolerance = 1e-5 if dtype is torch.float32 else 2e-2
+    wanted = F.linear(x.double(), weight.double(), bias.double())
+    with torch.inference_mode(), torch.profiler.profile() as profile:
+        found = linear(x, weight, bias)
+    assert torch.allclose(found.double(), wanted, rtol=tolerance, atol=tolerance * 10)
+    products = {e.key: e.count for e in profile.key_averages() if "linear_pointwise" in e.key}
+    assert products == {"mkldnn::_linear_pointwise": 1}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_are_put_in_order_for_the_images_that_come(dtype: torch.dtype) -> None:
+    """Once for each size: for no size in particular the order may suit none."""
+    generator = torch.Generator().manual_seed(6)
+    weight = (torch.randn(384, 192, 3, 3, generator=generator) / 40).to(dtype)
+    bias = torch.randn(384, generator=generator).to(dtype)
+    geometry = ((2, 2), (1, 1), (1, 1), 1)
+    with torch.inference_mode():
+        ordered = in_order(weight, *geometry)
+        assert isinstance(ordered, OrderedWeights)
+        for size in (3, 6, 3):
+            images = torch.randn(5, 192, size, size, generator=generator).to(dtype)
+            images = images.contiguous(memory_format=torch.channels_last)
+            made = ordered.suiting(images)
+            assert ordered.suiting(images[:2]) is made
+            found = convolution(ordered, images, weight, bias, *geometry)
+            wanted = torch.conv2d(images.double(), weight.double(), bias.double(), *geometry)
+            tolerance = 1e-5 if dtype is torch.float32 else 3e-2
+            assert torch.allclose(found.double(), wanted, rtol=tolerance, atol=tolerance)
 
 
 class Wide(nn.Module):

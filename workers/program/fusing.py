@@ -6,7 +6,7 @@ Four rewrites, each of which leaves the values what they were but for rounding:
     a ReLU, or a sum                      in the place of an argument that nobody reads any more
     a convolution with many weights       its weights in oneDNN's own order, once for each point,
                                           or transformed for `winograd`
-    a linear map                          oneDNN's product instead of MKL's in float32, which on
+    a linear map                          oneDNN's product: in float32 instead of MKL's, which on
                                           processors of other makers takes narrower instructions
 
 oneDNN would take a ReLU into its convolutions as well, but there it turns NaN into zero: a cell
@@ -209,27 +209,58 @@ class _Uses:
         return call.operator in _FRESH or call.operator == _ADDED
 
 
+class OrderedWeights:
+    """A convolution's weights at one point in the order that its kernels read them in.
+
+    Which order that is depends on the size of the images, so it is made for the first batch and
+    kept for those like it. Made for no size in particular it may be one that every batch has to
+    be changed back from, which takes many times as long as the convolution.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        stride: Sequence[int],
+        padding: Sequence[int],
+        dilation: Sequence[int],
+        groups: int,
+    ) -> None:
+        self._weight, self._groups = weight, groups
+        self._stride, self._padding, self._dilation = stride, padding, dilation
+        self._made: dict[tuple[int, ...], Tensor] = {}
+
+    def suiting(self, x: Tensor) -> Tensor:
+        """The weights for images like those in `x`, shape (samples, in, height, width)."""
+        size = tuple(x.shape[1:])
+        found = self._made.get(size)
+        if found is None:
+            found = _REORDERED(
+                self._weight, self._padding, self._stride, self._dilation, self._groups, x.shape
+            )
+            self._made[size] = found
+        return found
+
+
+_REORDERED: Final[Any] = torch.ops.mkldnn._reorder_convolution_weight.default
+
+
 def in_order(
     weight: Tensor,
     stride: Sequence[int] = (1, 1),
     padding: Sequence[int] = (0, 0),
     dilation: Sequence[int] = (1, 1),
     groups: int = 1,
-) -> Tensor | TransformedWeights:
+) -> Tensor | OrderedWeights | TransformedWeights:
     """A convolution's weights as its kernels read them; few weights stay as they are."""
     if winograd.serves(weight, stride, padding, dilation, groups):
         return winograd.transformed(weight)
     if weight.dim() != 4 or weight.numel() < _MANY_WEIGHTS or not _is_narrow(weight):
         return weight
-    result: Tensor = _REORDERED(weight, padding, stride, dilation, groups, None)
-    return result
-
-
-_REORDERED: Final[Any] = torch.ops.mkldnn._reorder_convolution_weight.default
+    return OrderedWeights(weight, stride, padding, dilation, groups)
 
 
 def convolution(
-    ordered: Tensor | TransformedWeights,
+    ordered: Tensor | OrderedWeights | TransformedWeights,
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -242,9 +273,9 @@ def convolution(
     if isinstance(ordered, TransformedWeights):
         if winograd.suits(x):
             return winograd.convolution(ordered, x, bias)
-    elif ordered.is_mkldnn and _suits(x, weight):
+    elif isinstance(ordered, OrderedWeights) and _suits(x, weight):
         result: Tensor = _CONVOLUTION_BY_ORDER(
-            x, ordered, bias, padding, stride, dilation, groups, "none", [], ""
+            x, ordered.suiting(x), bias, padding, stride, dilation, groups, "none", [], ""
         )
         return result
     return torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
@@ -271,7 +302,7 @@ def _plainly_added(other: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> Tens
 
 
 def convolution_added(
-    ordered: Tensor | TransformedWeights,
+    ordered: Tensor | OrderedWeights | TransformedWeights,
     other: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -293,8 +324,9 @@ def convolution_added(
         and other.dtype == x.dtype
         and other.is_contiguous(memory_format=torch.channels_last)
     ):
+        given = ordered.suiting(x) if isinstance(ordered, OrderedWeights) else ordered
         result: Tensor = _CONVOLUTION_INTO(
-            other, x, ordered, bias, padding, stride, dilation, groups, "add", 1.0, None, [], None
+            other, x, given, bias, padding, stride, dilation, groups, "add", 1.0, None, [], None
         )
         return result
     return torch.conv2d(x, weight, bias, stride, padding, dilation, groups) + other
@@ -333,14 +365,14 @@ def sum_in_place(a: Tensor, b: Tensor) -> Tensor:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """xWᵀ + b."""
     if (
-        x.dtype is torch.float32
-        and weight.dtype is torch.float32
+        x.dtype == weight.dtype
+        and _is_narrow(x)
         and x.dim() >= 2
         and x.numel() * len(weight) >= _SMALL_PRODUCT
-        and x.is_contiguous()
         and weight.is_contiguous()
     ):
-        result: Tensor = _PRODUCT(x, weight, bias, "none", [], "")
+        # of an argument in another order PyTorch makes one product for each of its rows
+        result: Tensor = _PRODUCT(x.contiguous(), weight, bias, "none", [], "")
         return result
     return functional.linear(x, weight, bias)
 
