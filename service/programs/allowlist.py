@@ -399,6 +399,10 @@ index.Tensor(Tensor self, Tensor?[] indices) -> Tensor
 take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor
 index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor
 select_scatter(Tensor self, Tensor src, int dim, SymInt index) -> Tensor
+copy(Tensor self, Tensor src, bool non_blocking=False) -> Tensor
+fill.Scalar(Tensor self, Scalar value) -> Tensor
+fill.Tensor(Tensor self, Tensor value) -> Tensor
+zero(Tensor self) -> Tensor
 slice_scatter(Tensor self, Tensor src, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor
 scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor
 scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor

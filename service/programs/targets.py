@@ -76,8 +76,8 @@ _REASONS: Final = (
     ),
     (
         r"(?:copy_|fill_|index_put_|index_copy_|scatter_|masked_scatter|index_fill_|index_add_)",
-        "writes into part of a tensor; build the result anew with torch.where, torch.cat or "
-        "torch.full",
+        "writes into part of a tensor; save `exported.run_decompositions({})`, which has no such "
+        "writes, or build the result anew with torch.where, torch.cat or torch.full",
     ),
     (
         r"(?:lstm|gru|rnn|quantized_)",

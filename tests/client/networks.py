@@ -50,6 +50,43 @@ class Tied(nn.Module):
         return logits
 
 
+class Windows(nn.Module):
+    """Numbers the parts of a mask by writing into slices of it, as shifted windows do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = x.new_zeros((4, 8))
+        count = 0
+        for rows in (slice(0, -2), slice(-2, -1), slice(-1, None)):
+            for columns in (slice(0, 3), slice(3, None)):
+                mask[rows, columns] = count
+                count += 1
+        mask[0].zero_()
+        moved = x.clone()
+        moved[:, 1] = moved[:, 0] * 2
+        moved[:, 2:, ::2] += mask[2, ::2]
+        logits: Tensor = self.head((moved + mask).mean(1))
+        return logits
+
+
+class Encoder(nn.Module):
+    """PyTorch's own transformer with a mask that it is given: causal, or not."""
+
+    def __init__(self, *, causal: bool) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        mask = torch.full((5, 5), -torch.inf)
+        self.register_buffer("mask", mask.triu(1) if causal else mask.triu(2).tril(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.layers(x, mask=self.mask)
+        return hidden[:, -1]
+
+
 class Branching(nn.Module):
     """Cannot be exported: a Python branch on values."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from torch import nn
 
 from service.programs import check_in_child
 from tests.client import networks
+from tests.program_binding.exported import read
+from tests.support.module_network import point_of
+from workers.program.binder import BoundNetwork
 
 
 def loaded(path: Path) -> Any:
@@ -45,6 +50,37 @@ def test_the_service_reads_what_is_exported(tmp_path: Path) -> None:
     assert signature.inputs[0].shape == (None, 1, 8, 8)
     weights = load_file(save_weights(network, tmp_path / "w.safetensors"))
     assert names <= set(weights)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (networks.Windows, (4, 8)),
+        (partial(networks.Encoder, causal=True), (5, 8)),
+        (partial(networks.Encoder, causal=False), (5, 8)),
+    ],
+)
+def test_writes_into_parts_and_masks_are_taken_as_they_are(
+    make: Callable[[], nn.Module], shape: tuple[int, int], tmp_path: Path
+) -> None:
+    network = networks.seeded(make)
+    detect = torch.nn.modules.transformer._detect_is_causal_mask  # type: ignore[attr-defined]
+    path = export_model(network, torch.zeros(2, *shape), tmp_path / "module.pt2")
+    now = torch.nn.modules.transformer._detect_is_causal_mask  # type: ignore[attr-defined]
+    assert now is detect
+    graph, constants = read(path)
+    bound, point = BoundNetwork(graph, constants), point_of(network)
+    for samples in (1, 3):
+        x = torch.randn(samples, *shape)
+        with torch.inference_mode():
+            expected, found = network(x), bound.at(point.parameters, point.buffers)(x)
+        assert torch.allclose(found, expected, rtol=1e-5, atol=1e-6)
+        ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+        bound(point.parameters, point.buffers, ours).square().sum().backward()
+        network(theirs).square().sum().backward()
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        assert torch.allclose(ours.grad, theirs.grad, rtol=1e-4, atol=1e-5)
 
 
 def test_several_inputs_by_position_and_by_keyword(tmp_path: Path) -> None:

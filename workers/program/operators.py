@@ -320,6 +320,11 @@ _SYMBOLIC: Final[Mapping[str, Callable[..., int]]] = {
     "sym.min": min,
 }
 
+def _copied(tensor: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    """`source` in the shape and type of `tensor`; PyTorch's own has no derivative."""
+    return source.to(tensor.dtype).expand_as(tensor).clone()
+
+
 #: PyTorch's own Python functions of the commonest operators: the same kernels, called quicker.
 _DIRECT: Final[Mapping[str, Callable[..., Any]]] = {
     "aten.conv1d.default": torch.conv1d,
@@ -335,6 +340,10 @@ _DIRECT: Final[Mapping[str, Callable[..., Any]]] = {
     "aten.mean.dim": torch.mean,
     "aten.tanh.default": torch.tanh,
     "aten.matmul.default": torch.matmul,
+    "aten.copy.default": _copied,
+    "aten.fill.Tensor": _copied,
+    "aten.fill.Scalar": torch.full_like,
+    "aten.zero.default": torch.zeros_like,
     "aten.sym_size.int": _size,
     "aten.sym_numel.default": torch.numel,
 }

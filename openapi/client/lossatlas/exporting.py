@@ -256,11 +256,51 @@ def _exported(
             f"mode: {type(error).__name__}: {_first_line(error)}"
         ) from error
     try:
-        return torch.export.export(module, args, kwargs, dynamic_shapes=shapes)
+        with _masks_as_told(torch):
+            program = torch.export.export(module, args, kwargs, dynamic_shapes=shapes)
+        # a program has values, and no memory that is written to
+        return program.run_decompositions({}) if _writes_into_parts(torch, program) else program
     except Exception as error:  # torch.export has no exception of its own for this
         raise ExportError(
             f"torch.export cannot export {type(module).__name__}: {_first_line(error)} {_HOW}"
         ) from error
+
+
+@contextmanager
+def _masks_as_told(torch: Any) -> Iterator[None]:
+    """`nn.TransformerEncoder` reads its mask's values to see whether they are a causal one's, for
+    a faster kernel alone. No export can know values; the mask itself is used then.
+    """
+    transformer = torch.nn.modules.transformer
+    before = getattr(transformer, "_detect_is_causal_mask", None)
+    if before is None:
+        yield
+        return
+    transformer._detect_is_causal_mask = lambda mask, is_causal=None, size=None: bool(is_causal)
+    try:
+        yield
+    finally:
+        transformer._detect_is_causal_mask = before
+
+
+def _writes_into_parts(torch: Any, program: Any) -> bool:
+    """Whether some tensor is written to through a view of it, as `mask[:3] = 1` does."""
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    written = [
+        node.args[0]
+        for node in calls
+        if isinstance(node.target, torch._ops.OpOverload)
+        and node.target._schema.is_mutable
+        and node.args
+    ]
+    return any(source in calls and _is_view(torch, source) for source in written)
+
+
+def _is_view(torch: Any, node: Any) -> bool:
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return True  # an item of several views
+    results = [result.alias_info for result in node.target._schema.returns]
+    return any(alias is not None and not alias.is_write for alias in results)
 
 
 def _require_one_output(program: Any) -> None:
