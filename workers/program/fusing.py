@@ -59,7 +59,7 @@ _FRESH: Final = frozenset(
     }
 )
 #: Weights from which on putting them in order at every batch shows.
-_MANY_WEIGHTS: Final = 1 << 18
+_MANY_WEIGHTS: Final = 1 << 12
 #: Below this many multiplications MKL's smaller start-up counts for more.
 _SMALL_PRODUCT: Final = 1 << 20
 #: As a 16-bit integer, the smallest bfloat16 that is no number: everything below is negative.
