@@ -6,6 +6,7 @@ their ids, names the result.
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -110,6 +111,19 @@ MOST_ADAPTIVE_CELLS: Final = 250_000
 _FEWEST_ADAPTIVE: Final = 5
 
 
+def _require_interpolable(sampling: Sampling, shape: tuple[int, int]) -> None:
+    if sampling.mode == "exact":
+        return
+    if min(shape) < _FEWEST_ADAPTIVE:
+        raise ValueError(
+            f"sampling: adaptive needs {_FEWEST_ADAPTIVE} points along each axis at least"
+        )
+    if math.prod(shape) > MOST_ADAPTIVE_CELLS:
+        raise ValueError(
+            f"sampling: adaptive takes {MOST_ADAPTIVE_CELLS} cells at most; lower `num`"
+        )
+
+
 class _Job(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -164,16 +178,7 @@ class SurfaceJob(_Job):
 
     @model_validator(mode="after")
     def _interpolable(self) -> Self:
-        if self.sampling.mode == "exact":
-            return self
-        if min(self.grid.shape) < _FEWEST_ADAPTIVE:
-            raise ValueError(
-                f"sampling: adaptive needs {_FEWEST_ADAPTIVE} points along each axis at least"
-            )
-        if self.grid.cells > MOST_ADAPTIVE_CELLS:
-            raise ValueError(
-                f"sampling: adaptive takes {MOST_ADAPTIVE_CELLS} cells at most; lower `num`"
-            )
+        _require_interpolable(self.sampling, self.grid.shape)
         return self
 
 
@@ -253,6 +258,10 @@ class TrajectoryJob(_Job):
         default=frozenset(), description="Parameters that the path is not looked at in."
     )
     surface: PathSurface = PathSurface()
+    sampling: Sampling = Field(
+        default=ExactSampling(),
+        description="Of the surface; checkpoints and their places are evaluated always.",
+    )
     true_loss: bool = Field(
         default=True, description="Evaluate every checkpoint itself too, beside its place."
     )
@@ -263,6 +272,7 @@ class TrajectoryJob(_Job):
     @model_validator(mode="after")
     def _path(self) -> Self:
         TrajectoryRun(model=self.model, checkpoints=self.checkpoints)
+        _require_interpolable(self.sampling, (self.surface.num, self.surface.num))
         return self
 
 

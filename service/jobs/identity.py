@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from service.domain.digests import digest_json
-from service.domain.jobs import AnyJob, BufferPolicy
+from service.domain.jobs import AnyJob, BufferPolicy, TrajectoryJob
 from service.inputs.plain import plain_json
 
 #: Raised when the meaning of a spec changes, so that older results are not taken for answers.
@@ -106,8 +106,13 @@ def input_digest(
 
 def _unused(spec: AnyJob) -> frozenset[str]:
     """Fields that count for nothing beside the others of this spec."""
-    used = spec.buffers is BufferPolicy.RECALIBRATE
-    return frozenset() if used else frozenset({"recalibration"})
+    unused = set()
+    if spec.buffers is not BufferPolicy.RECALIBRATE:
+        unused.add("recalibration")
+    if isinstance(spec, TrajectoryJob) and spec.sampling.mode == "exact":
+        # the one way there was: what was computed then is the answer still
+        unused.add("sampling")
+    return frozenset(unused)
 
 
 def _without(value: Any, names: frozenset[str]) -> Any:

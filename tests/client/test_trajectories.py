@@ -148,13 +148,24 @@ def test_too_few_checkpoints(client: lossatlas.Client, trained: Trained) -> None
         client.trajectory(trained.first, trained.data, checkpoints=trained.checkpoints[:2])
 
 
+def test_few_cells_of_the_surface(client: lossatlas.Client, trained: Trained) -> None:
+    job = client.trajectory(
+        trained.first, trained.data, num=21, sampling=lossatlas.Adaptive(tolerance=0.1)
+    )
+    landscape = job.wait(180, progress=False)
+    told = landscape.sampling
+    assert told is not None
+    assert (told["mode"], told["tolerance"], told["cells"]) == ("adaptive", 0.1, 21 * 21)
+
+
 def test_the_command(live: Live, live_api: Api, trained: Trained, tmp_path: Path) -> None:
     out = tmp_path / "path.png"
     done = subprocess.run(
         [
             *(sys.executable, "-m", "lossatlas.cli.command", "trajectory", trained.first.id),
-            *("--dataset", trained.data.id, "--num", "3", "--exclude", "bias"),
-            *("--run", f"other={trained.second.id}", "-o", str(out), "--json"),
+            *("--dataset", trained.data.id, "--num", "5", "--exclude", "bias"),
+            *("--run", f"other={trained.second.id}", "--adaptive", "10%"),
+            *("-o", str(out), "--json"),
         ],
         env={
             "PATH": os.environ["PATH"],
@@ -167,5 +178,7 @@ def test_the_command(live: Live, live_api: Api, trained: Trained, tmp_path: Path
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["landscape"]["kind"] == "trajectory"
+    landscape = json.loads(done.stdout)["landscape"]
+    assert landscape["kind"] == "trajectory"
+    assert landscape["provenance"]["sampling"]["tolerance"] == 0.1
     assert out.read_bytes().startswith(PNG)

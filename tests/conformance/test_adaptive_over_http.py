@@ -114,6 +114,55 @@ def test_the_two_are_different_questions(pair: Pair, live_api: Api) -> None:
     assert len(digests) == 2
 
 
+def test_the_surface_under_a_path(live_api: Api) -> None:
+    """Fewer cells are evaluated; checkpoints, and their places in the plane, always are."""
+    pushed = push(live_api, "digits_mlp", "paths")
+    asked = {
+        "kind": "trajectory",
+        "model": pushed.model,
+        "checkpoints": list(pushed.checkpoints),
+        "datasets": [pushed.dataset],
+        "surface": {"num": 31, "margin": 0.2},
+    }
+    plain = live_api.landscape_of(asked)
+    job = live_api.landscape_of(asked | {"sampling": {"mode": "adaptive", "tolerance": TOLERANCE}})
+    exact, adaptive = live_api.data(plain), live_api.data(job)
+    assert adaptive["trajectory"] == exact["trajectory"]
+    assert adaptive["center"]["datasets"] == exact["center"]["datasets"]
+    sides = [data["datasets"][pushed.folder] for data in (exact, adaptive)]
+    truth, loss = (np.array(side["loss"]["values"], dtype=np.float64) for side in sides)
+    evaluated = np.array(sides[1]["evaluated"]["values"]) == 1
+    stated = np.array(sides[1]["estimated_error"]["values"], dtype=np.float64)
+    assert 0 < evaluated.sum() < 0.5 * evaluated.size
+    np.testing.assert_array_equal(loss[evaluated], truth[evaluated])
+    error = np.abs(loss / truth - 1)
+    assert (error <= TOLERANCE).mean() >= 0.95
+    assert (error <= stated).mean() >= 0.95
+    told = adaptive["sampling"]
+    assert (told["cells"], told["evaluations"]) == (31 * 31, int(evaluated.sum()))
+    # the one way there was is the same question as before there were two
+    again = live_api.post("/v1/jobs", asked | {"sampling": {"mode": "exact"}})
+    assert (again.status_code, again.json()["id"]) == (200, plain["id"])
+    figure = live_api.get(f"/v1/landscapes/{job['landscape']}/figure.svg").text
+    assert "adaptive sampling" in figure
+
+
+def test_too_small_a_surface_under_a_path(live_api: Api) -> None:
+    pushed = push(live_api, "digits_mlp", "small")
+    refused = live_api.post(
+        "/v1/jobs",
+        {
+            "kind": "trajectory",
+            "model": pushed.model,
+            "datasets": [pushed.dataset],
+            "surface": {"num": 4},
+            "sampling": {"mode": "adaptive"},
+        },
+    )
+    assert refused.status_code == 422
+    assert "adaptive needs 5 points" in refused.text
+
+
 def test_computed_again_it_has_the_same_bytes(pair: Pair, live_api: Api) -> None:
     sampling = {"mode": "adaptive", "tolerance": TOLERANCE}
     again = live_api.landscape_of(spec_of(pair.pushed, sampling=sampling, force=True))

@@ -320,6 +320,7 @@ _SYMBOLIC: Final[Mapping[str, Callable[..., int]]] = {
     "sym.min": min,
 }
 
+
 def _copied(tensor: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     """`source` in the shape and type of `tensor`; PyTorch's own has no derivative."""
     return source.to(tensor.dtype).expand_as(tensor).clone()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.domain.cells import CellStatus
 from service.domain.digests import hex_of
 from service.domain.grids import coarse_to_fine, tile_size
-from service.domain.jobs import AdaptiveSampling, SurfaceJob
+from service.domain.jobs import AdaptiveSampling, SurfaceJob, TrajectoryJob
 from service.domain.problems import Problem
 from service.domain.results import GridResult, decode_npz, encode_npz
 from service.domain.units import JobPlan, SamplingPlan, SamplingRound
@@ -41,7 +41,9 @@ def begin_sampling(hand: InHand, plan: JobPlan) -> tuple[JobPlan, dict[str, int]
     Plans of exact jobs come back as they are.
     """
     spec = hand.assignment.spec
-    if not isinstance(spec, SurfaceJob) or not isinstance(spec.sampling, AdaptiveSampling):
+    if not isinstance(spec, SurfaceJob | TrajectoryJob):
+        return plan, {}
+    if not isinstance(spec.sampling, AdaptiveSampling):
         return plan, {}
     # from the question, so that the same question draws the same cells
     seed = int(hex_of(hand.assignment.job.input_digest)[:12], 16)

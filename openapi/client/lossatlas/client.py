@@ -380,6 +380,7 @@ class Client:
         exclude: Iterable[str] = (),
         num: int = 51,
         margin: float = 0.3,
+        sampling: SamplingLike = "exact",
         true_loss: bool = True,
         random_planes: int = 8,
         precision: Precision | str = "float32",
@@ -400,6 +401,7 @@ class Client:
             exclude: `bias`, `norm`: parameters not to look at.
             num: points a side of the surface.
             margin: beyond the path on each side, as a share of its length there.
+            sampling: of the surface; see `surface`.
             true_loss: evaluate every checkpoint itself too, beside its place in the plane.
             random_planes: how many random planes to compare the share of variation with.
 
@@ -416,6 +418,7 @@ class Client:
             "center": center,
             "exclude": sorted(exclude),
             "surface": {"num": num, "margin": margin},
+            "sampling": sampling_spec(sampling),
             "true_loss": true_loss,
             "random_planes": random_planes,
         }

@@ -8,6 +8,7 @@ import typer
 
 from lossatlas.cli.following import finish, require_outputs
 from lossatlas.cli.options import (
+    Adaptive,
     AsJson,
     Buffers,
     BuffersOption,
@@ -24,6 +25,7 @@ from lossatlas.cli.options import (
     ViewOption,
     Wait,
     connect,
+    read_adaptive,
 )
 
 
@@ -53,6 +55,7 @@ def trajectory(
     margin: Annotated[
         float, typer.Option("--margin", min=0, help="Around the path, by its length.")
     ] = 0.3,
+    adaptive: Adaptive = None,
     true_loss: Annotated[
         bool,
         typer.Option("--true-loss/--no-true-loss", help="Evaluate the checkpoints themselves."),
@@ -84,6 +87,7 @@ def trajectory(
             exclude=left_out,
             num=num,
             margin=margin,
+            sampling="exact" if adaptive is None else read_adaptive(adaptive),
             true_loss=true_loss,
             precision=precision.value,
             buffers=buffers.value,
