@@ -33,9 +33,9 @@ PROMISED: Final = 0.05
 _CAUTION: Final = 1.5
 #: A stated error is meant to hold at this share of the cells. What is promised is 0.95; the
 #: difference is for the audit's own chance.
-STATED: Final = 0.98
+STATED: Final = 0.985
 #: Of n audited cells the bounds are larger by this / n: few say little of the worst.
-_MARGIN: Final = 10.0
+_MARGIN: Final = 15.0
 #: What may be interpolated: L to this power, or log L for 0.
 _POWERS: Final = (0.0, 0.25, 0.5)
 _NAMES: Final = {0.0: "log loss", 0.25: "loss^(1/4)", 0.5: "loss^(1/2)"}
