@@ -28,13 +28,16 @@ SURFACES: Final = {
     "mlp_33": "MLP 64-128-128-10",
     "resnet20_33": "ResNet-20 of width 8",
     "plain56_33": "56 layers of width 6, no skips",
+    "held_vgg_51": "VGG of width 5, batch norm",
 }
 #: Made after the sampler's constants were chosen; nothing was changed for them.
 HELD_OUT: Final = {
     "held_mlp_51": "MLP 64-64-64-10",
-    "held_vgg_51": "VGG of width 5, batch norm",
     "held_resnet14_51": "ResNet-14 of width 8",
     "held_plain26_51": "26 layers of width 6, no skips",
+    "held_vgg6_51": "VGG of width 6, batch norm",
+    "held_vgg_plain6_51": "VGG of width 6, no norm",
+    "held_resnet26_51": "ResNet-26 of width 7",
 }
 
 

@@ -12,10 +12,17 @@ import pytest
 
 from tests.sampling.surfaces import exact, sample
 
-SMOOTH = ("mlp_51", "vgg_51", "vgg_plain_51", "resnet20_51", "resnet56_51")
+SMOOTH = ("mlp_51", "vgg_51", "vgg_plain_51", "resnet20_51", "resnet56_51", "held_vgg_51")
 SMALL = ("mlp_33", "resnet20_33")
 CHAOTIC = "plain56_33"
-HELD_OUT = ("held_mlp_51", "held_vgg_51", "held_resnet14_51", "held_plain26_51")
+HELD_OUT = (
+    "held_mlp_51",
+    "held_resnet14_51",
+    "held_plain26_51",
+    "held_vgg6_51",
+    "held_vgg_plain6_51",
+    "held_resnet26_51",
+)
 TOLERANCES = (0.1, 0.03, 0.01)
 SEEDS = range(4)
 
