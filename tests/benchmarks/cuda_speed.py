@@ -84,7 +84,7 @@ def compare(
     x, y = (_direction(module, seed) for seed in (1, 2))
     flops = _flops(module, images.normalised()[:2]) / 2 * samples
     published = _Published(module, images, x, y, device)
-    network = _bound(module, images.normalised()[:2])
+    network = bound(module, images.normalised()[:2])
     precisions = [Precision.FLOAT32, Precision.TF32, Precision.BF16]
     if device.type != "cuda":
         precisions.remove(Precision.TF32)
@@ -138,7 +138,7 @@ def _direction(module: nn.Module, seed: int) -> Direction:
     return normalise(raw, point, network, Rule()).to(torch.float32)
 
 
-def _bound(module: nn.Module, example: Tensor) -> Network:
+def bound(module: nn.Module, example: Tensor) -> Network:
     """The module exported, read and bound, as a worker has it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "program.pt2"
