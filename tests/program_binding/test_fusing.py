@@ -77,6 +77,29 @@ def _twice(m: Sums, x: Tensor) -> Tensor:
     return first + first
 
 
+def _gated(m: Sums, x: Tensor) -> Tensor:
+    first = m.a(x)
+    gate = first.mean((2, 3), keepdim=True).sigmoid()
+    return gate * F.hardtanh(first) * F.silu(m.b(x)) + m.shift
+
+
+def _swish_by_hand(m: Sums, x: Tensor) -> Tensor:
+    first = m.a(x)
+    return m.b(first * torch.sigmoid(first)) * first
+
+
+def _activations(m: Sums, x: Tensor) -> Tensor:
+    first = m.a(x)
+    kept = F.elu(first, 0.5) + F.gelu(first, approximate="tanh")
+    second = F.leaky_relu(F.hardswish(m.b(F.relu6(kept.tanh()))), 0.3)
+    part = second.flatten(2)
+    return torch.sigmoid(second) * F.hardsigmoid(second) + part.sum(2)[:, :, None, None]
+
+
+def _narrow_first(m: Sums, x: Tensor) -> Tensor:
+    return m.narrow(F.silu(m.a(x))) * F.gelu(m.b(x))
+
+
 def _returned(m: Sums, x: Tensor) -> Tensor:
     return m.a(F.relu(x)) + m.b(x)
 
@@ -91,6 +114,10 @@ CASES = {
         _broadcast,
         _of_the_point,
         _twice,
+        _gated,
+        _swish_by_hand,
+        _activations,
+        _narrow_first,
         _returned,
     )
 }
@@ -206,6 +233,28 @@ def test_weights_are_put_in_order_for_the_images_that_come(dtype: torch.dtype) -
             wanted = torch.conv2d(images.double(), weight.double(), bias.double(), *geometry)
             tolerance = 1e-5 if dtype is torch.float32 else 3e-2
             assert torch.allclose(found.double(), wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_activations_and_gates_write_over_what_nobody_reads(tmp_path: Path) -> None:
+    images = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(4))
+    case = exported(lambda: seeded(lambda: Sums(_gated)), (images,), tmp_path)
+    names = _operators(case.network(), case.point, images)
+    over = {"hardtanh_", "silu_", "sigmoid_", "mul_"}
+    assert over <= {name.split(".")[1] for name in names}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["gated", "swish_by_hand", "activations", "narrow_first"])
+def test_activations_keep_what_is_no_number(name: str, value: float, tmp_path: Path) -> None:
+    images = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(4))
+    case = exported(lambda: seeded(lambda: Sums(CASES[name])), (images,), tmp_path)
+    images[1, 2, 3, 4] = value
+    with torch.inference_mode():
+        found = case.network().at(case.point.parameters, case.point.buffers)(images)
+    wanted = case.eager(images)
+    assert torch.equal(found.isnan(), wanted.isnan())
+    assert torch.equal(found.isinf(), wanted.isinf())
+    assert not bool(wanted.isfinite().all())
 
 
 class Wide(nn.Module):

@@ -3,7 +3,7 @@
 Four rewrites, each of which leaves the values what they were but for rounding:
 
     a convolution and the sum after it    the convolution adds into the other summand
-    a ReLU, or a sum                      in the place of an argument that nobody reads any more
+    an activation, a sum or a product     in the place of an argument that nobody reads any more
     a convolution with many weights       its weights in oneDNN's own order, once for each point,
                                           or transformed for `winograd`
     a linear map                          oneDNN's product: in float32 instead of MKL's, which on
@@ -19,7 +19,7 @@ over: only what a call of the same batch made afresh, and only by its last reade
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -38,6 +38,20 @@ _LINEAR: Final = "aten.linear.default"
 _ADD: Final = "aten.add.Tensor"
 _ADDED: Final = "convolution added"
 _RELU: Final = "aten.relu.default"
+_MULTIPLY: Final = "aten.mul.Tensor"
+#: Activations, by the same of PyTorch that writes over its argument.
+_OVER: Final[Mapping[str, Any]] = {
+    "aten.relu6.default": torch.ops.aten.relu6_.default,
+    "aten.hardtanh.default": torch.ops.aten.hardtanh_.default,
+    "aten.hardswish.default": torch.ops.aten.hardswish_.default,
+    "aten.hardsigmoid.default": torch.ops.aten.hardsigmoid_.default,
+    "aten.leaky_relu.default": torch.ops.aten.leaky_relu_.default,
+    "aten.elu.default": torch.ops.aten.elu_.default,
+    "aten.silu.default": torch.ops.aten.silu_.default,
+    "aten.gelu.default": torch.ops.aten.gelu_.default,
+    "aten.sigmoid.default": torch.ops.aten.sigmoid_.default,
+    "aten.tanh.default": torch.ops.aten.tanh_.default,
+}
 #: Operators whose result is in memory of its own, never a view of an argument.
 _FRESH: Final = frozenset(
     {
@@ -49,10 +63,10 @@ _FRESH: Final = frozenset(
         "aten.conv3d.default",
         "aten.batch_norm.default",
         "aten.layer_norm.default",
-        "aten.mul.Tensor",
+        _MULTIPLY,
+        *_OVER,
         "aten.max_pool2d.default",
         "aten.avg_pool2d.default",
-        "aten.gelu.default",
         "aten.constant_pad_nd.default",
         "aten.pad.default",
         "aten.mean.dim",
@@ -112,7 +126,7 @@ def _sums_into_convolutions(calls: list[Call], output: int, fixed: frozenset[int
 
 def call_argument(call: Call, place: int) -> TensorRef:
     argument = call.positional[place]
-    assert isinstance(argument, TensorRef)  # noqa: S101 - `_is_sum` saw to it
+    assert isinstance(argument, TensorRef)  # noqa: S101 - `_is_of_two` saw to it
     return argument
 
 
@@ -138,12 +152,16 @@ def _in_place(calls: list[Call], output: int, fixed: frozenset[int]) -> list[Cal
         if call.operator == _RELU and not call.keywords and len(call.positional) == 1:
             if uses.expendable(call_argument(call, 0).value, index):
                 call = replace(call, function=relu_in_place)
-        elif _is_sum(call):
+        elif call.operator in _OVER and isinstance(call.positional[0], TensorRef):
+            if uses.expendable(call.positional[0].value, index):
+                call = replace(call, function=_OVER[call.operator])
+        elif _is_of_two(call, _ADD) or _is_of_two(call, _MULTIPLY):
             a, b = call_argument(call, 0), call_argument(call, 1)
+            function = sum_in_place if call.operator == _ADD else product_in_place
             if a != b and uses.expendable(a.value, index):
-                call = replace(call, function=sum_in_place)
+                call = replace(call, function=function)
             elif a != b and uses.expendable(b.value, index):
-                call = replace(call, function=sum_in_place, positional=(b, a))
+                call = replace(call, function=function, positional=(b, a))
         elif call.operator == _LINEAR and not call.keywords:
             call = replace(call, function=linear)
         rewritten.append(call)
@@ -172,8 +190,13 @@ def _weights_in_order(
 
 
 def _is_sum(call: Call) -> bool:
+    return _is_of_two(call, _ADD)
+
+
+def _is_of_two(call: Call, operator: str) -> bool:
+    """Whether it is this operator of two tensors and nothing else."""
     return (
-        call.operator == _ADD
+        call.operator == operator
         and not call.keywords
         and len(call.positional) == 2
         and all(isinstance(argument, TensorRef) for argument in call.positional)
@@ -357,9 +380,23 @@ def relu_in_place(x: Tensor) -> Tensor:
 
 def sum_in_place(a: Tensor, b: Tensor) -> Tensor:
     """a + b, in a's memory where its shape and type are the result's."""
-    if a.shape == b.shape and a.dtype == b.dtype:
+    if a.dtype == b.dtype and _spreads_over(b, a):
         return a.add_(b)
     return a + b
+
+
+def product_in_place(a: Tensor, b: Tensor) -> Tensor:
+    """a · b, in a's memory where its shape and type are the result's."""
+    if a.dtype == b.dtype and _spreads_over(b, a):
+        return a.mul_(b)
+    return a * b
+
+
+def _spreads_over(small: Tensor, large: Tensor) -> bool:
+    """Whether one is broadcast to the shape of the other."""
+    return small.dim() <= large.dim() and all(
+        n in (1, m) for n, m in zip(reversed(small.shape), reversed(large.shape), strict=False)
+    )
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
