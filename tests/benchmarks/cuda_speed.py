@@ -3,7 +3,8 @@
 Needs a device: without one it says so and measures nothing. It runs the very code that a worker's
 child runs (`plane_evaluator` on an exported, read and bound program): data resident on the device
 in channels-last, one flat vector for each of θ, δ and η, moves written into static vectors, batch
-norms folded, losses reduced on the device in float64, one wait for the device per call.
+norms folded, losses reduced on the device in float64, passes recorded as CUDA graphs, one wait for
+the device per call.
 
 Beside the speed it reports how far TF32's and bfloat16's losses lie from float32's, what of the
 device's memory is taken, and the arithmetic rate reached, in floating-point operations of
@@ -105,6 +106,7 @@ def compare(
             "gflops": flops / cell / 1e9,
             "minutes_51x51": 51 * 51 * cell / 60,
             "relative_loss_error": error.largest_relative_loss,
+            "replayed": ours[precision].replays,
         }
     if device.type == "cuda":
         row["peak_memory_bytes"] = torch.cuda.max_memory_allocated(device)

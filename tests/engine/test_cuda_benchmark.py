@@ -19,6 +19,7 @@ def test_both_sides_run_and_agree_on_a_cpu() -> None:
     for precision in ("float32", "bf16"):
         assert row[precision]["cell_s"] > 0
         assert row[precision]["ratio"] > 0
+        assert row[precision]["replayed"] is False
 
 
 @pytest.mark.parametrize("budget", [1 << 30, 1 << 21])

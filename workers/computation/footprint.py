@@ -60,6 +60,7 @@ def estimate(context: JobContext, space: Space, activation_bytes: float, base_by
         activations *= 2
         resident += int(parameters + kernels + share * read)
     if on_device:
+        activations *= 2  # those of a recorded pass are kept for it
         return int(moved + resident + activations)
     return int(base_bytes + _LIBRARY_BYTES + moved + held + read + resident + activations)
 

@@ -28,6 +28,7 @@ from workers.engine.placement import (
 )
 from workers.engine.precision import Precision, arithmetic, require_available
 from workers.engine.recalibration import Recalibrator
+from workers.engine.replaying import ReplayedPass, recorder
 from workers.engine.statistics import Measurement, invalid_buffer, measurement
 
 #: (α, β); β is None on a line.
@@ -93,6 +94,16 @@ class CellEvaluator:
         self._first_weights = tuple(first_weights)
         self._leading = leading_map(setting.network) if first_weights else None
         self._responses = self._respond(first_weights) if first_weights else ()
+        self._rows = torch.zeros((len(self._datasets), 3), dtype=torch.float64, device=device)
+        record = recorder(device)
+        self._replayed: ReplayedPass | None = None
+        if record is not None and recalibrator is None and not first_weights:
+            self._replayed = ReplayedPass(self._measure, self._rows, record)
+
+    @property
+    def replays(self) -> bool:
+        """Whether cells are evaluated by replaying a recorded pass (`workers.engine.replaying`)."""
+        return self._replayed is not None and self._replayed.replays
 
     def combining(self, first_weights: Sequence[Tensor]) -> CellEvaluator:
         """The same cells over the same data and vectors, first products computed once."""
@@ -212,10 +223,20 @@ class CellEvaluator:
         if self._leading is not None:
             self._measure_rest(self._leading, (alpha, beta), buffers, rows)
             return True
+        if self._replayed is not None:
+            self._replayed()
+            rows.copy_(self._rows)
+            return True
         infer = self._setting.network.at(self._parameters, buffers)
         for dataset, row in zip(self._datasets, rows, strict=True):
             dataset.measure(infer, row)
         return True
+
+    def _measure(self) -> None:
+        """The point that was written, measured into memory that stays where it is."""
+        infer = self._setting.network.at(self._parameters, self._buffers)
+        for dataset, row in zip(self._datasets, self._rows, strict=True):
+            dataset.measure(infer, row)
 
     def _measure_rest(
         self,
