@@ -17,6 +17,7 @@ import lossatlas
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from service.domain.digests import digest_bytes
 from service.domain.results import Tile
 from workers import sandbox
 from workers.childprocess import Child
@@ -55,8 +56,12 @@ class Job:
         save_file(state, folder / "weights")
         save_file({"inputs": inputs.contiguous(), "targets": targets}, folder / "data")
         self.axes = tuple(sorted(directions))
+        self._digests: dict[str, str] = {}
         for axis, direction in directions.items():
-            (folder / axis).write_bytes(encode_direction(direction))
+            data = encode_direction(direction)
+            (folder / axis).write_bytes(data)
+            # as the plan has it: by this a child knows what it prepared
+            self._digests[axis] = digest_bytes(data)
 
     def ingest(self, child: Child) -> None:
         """Has the program checked, probed and put into the form that is kept."""
@@ -102,7 +107,8 @@ class Job:
                 "indices": list(range(len(points))),
                 "points": [list(point) for point in points],
                 "directions": {
-                    axis: {"digest": axis, "path": str(self.folder / axis)} for axis in self.axes
+                    axis: {"digest": self._digests[axis], "path": str(self.folder / axis)}
+                    for axis in self.axes
                 },
             },
         )
