@@ -24,11 +24,11 @@ _PLAIN: Final = 3
 
 
 class ReplayedPass:
-    """A pass that writes to `result`; run plainly, or by its recording."""
+    """A pass that writes to `result`, float64; run plainly, or by its recording."""
 
     def __init__(self, run: Pass, result: Tensor, record: Callable[[Pass], Pass]) -> None:
         """`record` makes a recording of a pass, or raises RuntimeError."""
-        self._run, self._result, self._record = run, result, record
+        self._run, self.result, self._record = run, result, record
         self._ran = 0
         self._replay: Pass | None = None
 
@@ -47,16 +47,16 @@ class ReplayedPass:
             self._replay = self._recorded()
 
     def _recorded(self) -> Pass | None:
-        plain = self._result.clone()
+        plain = self.result.clone()
         try:
             replay = self._record(self._run)
             # what a replay does not write must not look as if it had
-            self._result.fill_(torch.pi)
+            self.result.fill_(torch.pi)
             replay()
-            same = torch.equal(_bits(self._result), _bits(plain))
+            same = torch.equal(_bits(self.result), _bits(plain))
         except RuntimeError:  # memory that does not suffice for a recording included
             same = False
-        self._result.copy_(plain)
+        self.result.copy_(plain)
         return replay if same else None
 
 

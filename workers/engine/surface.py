@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from workers.engine.direction import Direction
 from workers.engine.evaluation import DatasetEvaluation, Setting, cast_point, prepare_datasets
 from workers.engine.first_layer import LeadingMap, Responses, leading_map
 from workers.engine.memory import memory_guard
-from workers.engine.network import Point
+from workers.engine.network import Network, Point
 from workers.engine.placement import (
     BufferPolicy,
     Placement,
@@ -94,11 +95,15 @@ class CellEvaluator:
         self._first_weights = tuple(first_weights)
         self._leading = leading_map(setting.network) if first_weights else None
         self._responses = self._respond(first_weights) if first_weights else ()
-        self._rows = torch.zeros((len(self._datasets), 3), dtype=torch.float64, device=device)
         record = recorder(device)
         self._replayed: ReplayedPass | None = None
         if record is not None and recalibrator is None and not first_weights:
-            self._replayed = ReplayedPass(self._measure, self._rows, record)
+            rows = torch.zeros((len(self._datasets), 3), dtype=torch.float64, device=device)
+            # not a method: what held its own evaluator would hold the device's memory too
+            run = partial(
+                _measure, setting.network, self._parameters, self._buffers, self._datasets, rows
+            )
+            self._replayed = ReplayedPass(run, rows, record)
 
     @property
     def replays(self) -> bool:
@@ -204,9 +209,7 @@ class CellEvaluator:
                 self._used_theta.copy_(self._theta)
             placed = cast_point(Point({}, point.buffers), precision.place_dtype, device)
             buffers = cast_point(placed, precision.compute_dtype, device).buffers
-            infer = self._setting.network.at(self._parameters, buffers)
-            for dataset, row in zip(self._datasets, rows, strict=True):
-                dataset.measure(infer, row)
+            _measure(self._setting.network, self._parameters, buffers, self._datasets, rows)
         return self._result((0.0, None), rows, True).datasets
 
     def _evaluate_one(self, alpha: float, beta: float | None, rows: Tensor) -> bool:
@@ -225,18 +228,10 @@ class CellEvaluator:
             return True
         if self._replayed is not None:
             self._replayed()
-            rows.copy_(self._rows)
+            rows.copy_(self._replayed.result)
             return True
-        infer = self._setting.network.at(self._parameters, buffers)
-        for dataset, row in zip(self._datasets, rows, strict=True):
-            dataset.measure(infer, row)
+        _measure(self._setting.network, self._parameters, buffers, self._datasets, rows)
         return True
-
-    def _measure(self) -> None:
-        """The point that was written, measured into memory that stays where it is."""
-        infer = self._setting.network.at(self._parameters, self._buffers)
-        for dataset, row in zip(self._datasets, self._rows, strict=True):
-            dataset.measure(infer, row)
 
     def _measure_rest(
         self,
@@ -268,6 +263,19 @@ class CellEvaluator:
                 for row, d in zip(rows.tolist(), self._datasets, strict=True)
             )
         return CellResult(cell[0], cell[1], measured)
+
+
+def _measure(
+    network: Network,
+    parameters: Mapping[str, Tensor],
+    buffers: Mapping[str, Tensor],
+    datasets: Sequence[DatasetEvaluation],
+    rows: Tensor,
+) -> None:
+    """Writes the measurements at a point to `rows`, one for each data set."""
+    infer = network.at(parameters, buffers)
+    for dataset, row in zip(datasets, rows, strict=True):
+        dataset.measure(infer, row)
 
 
 def plane_evaluator(

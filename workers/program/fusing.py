@@ -19,7 +19,7 @@ over: only what a call of the same batch made afresh, and only by its last reade
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from torch.nn import functional
 from service.programs.graph import TensorRef
 from workers.program import winograd
 from workers.program.operators import Call
+from workers.program.products import product
 from workers.program.schedule import reads
 from workers.program.winograd import TransformedWeights
 
@@ -39,32 +40,26 @@ _ADD: Final = "aten.add.Tensor"
 _ADDED: Final = "convolution added"
 _RELU: Final = "aten.relu.default"
 _MULTIPLY: Final = "aten.mul.Tensor"
-#: Activations, by the same of PyTorch that writes over its argument.
-_OVER: Final[Mapping[str, Any]] = {
-    "aten.relu6.default": torch.ops.aten.relu6_.default,
-    "aten.hardtanh.default": torch.ops.aten.hardtanh_.default,
-    "aten.hardswish.default": torch.ops.aten.hardswish_.default,
-    "aten.hardsigmoid.default": torch.ops.aten.hardsigmoid_.default,
-    "aten.leaky_relu.default": torch.ops.aten.leaky_relu_.default,
-    "aten.elu.default": torch.ops.aten.elu_.default,
-    "aten.silu.default": torch.ops.aten.silu_.default,
-    "aten.gelu.default": torch.ops.aten.gelu_.default,
-    "aten.sigmoid.default": torch.ops.aten.sigmoid_.default,
-    "aten.tanh.default": torch.ops.aten.tanh_.default,
-}
+#: Activations that can be computed in the memory of their argument.
+_ACTIVATIONS: Final = frozenset(
+    f"aten.{name}.default"
+    for name in (
+        *("relu", "relu6", "leaky_relu", "elu", "silu", "gelu", "sigmoid", "tanh"),
+        *("hardtanh", "hardswish", "hardsigmoid"),
+    )
+)
 #: Operators whose result is in memory of its own, never a view of an argument.
 _FRESH: Final = frozenset(
     {
         _CONVOLUTION,
         _LINEAR,
         _ADD,
-        _RELU,
         "aten.conv1d.default",
         "aten.conv3d.default",
         "aten.batch_norm.default",
         "aten.layer_norm.default",
         _MULTIPLY,
-        *_OVER,
+        *_ACTIVATIONS,
         "aten.max_pool2d.default",
         "aten.avg_pool2d.default",
         "aten.constant_pad_nd.default",
@@ -126,7 +121,7 @@ def _sums_into_convolutions(calls: list[Call], output: int, fixed: frozenset[int
 
 def call_argument(call: Call, place: int) -> TensorRef:
     argument = call.positional[place]
-    assert isinstance(argument, TensorRef)  # noqa: S101 - `_is_of_two` saw to it
+    assert isinstance(argument, TensorRef)  # noqa: S101 - by the operator's schema, or `_is_of_two`
     return argument
 
 
@@ -149,12 +144,9 @@ def _in_place(calls: list[Call], output: int, fixed: frozenset[int]) -> list[Cal
     uses = _Uses(calls, output, fixed)
     rewritten = []
     for index, call in enumerate(calls):
-        if call.operator == _RELU and not call.keywords and len(call.positional) == 1:
+        if call.operator in _ACTIVATIONS:
             if uses.expendable(call_argument(call, 0).value, index):
-                call = replace(call, function=relu_in_place)
-        elif call.operator in _OVER and isinstance(call.positional[0], TensorRef):
-            if uses.expendable(call.positional[0].value, index):
-                call = replace(call, function=_OVER[call.operator])
+                call = replace(call, function=_over(call.operator))
         elif _is_of_two(call, _ADD) or _is_of_two(call, _MULTIPLY):
             a, b = call_argument(call, 0), call_argument(call, 1)
             function = sum_in_place if call.operator == _ADD else product_in_place
@@ -293,10 +285,9 @@ def convolution(
     groups: int = 1,
 ) -> Tensor:
     """conv2d(x), by weights in order where that suits x."""
-    if isinstance(ordered, TransformedWeights):
-        if winograd.suits(x):
-            return winograd.convolution(ordered, x, bias)
-    elif isinstance(ordered, OrderedWeights) and _suits(x, weight):
+    if isinstance(ordered, TransformedWeights) and winograd.suits(x):
+        return winograd.convolution(ordered, x, bias)
+    if isinstance(ordered, OrderedWeights) and _suits(x, weight):
         result: Tensor = _CONVOLUTION_BY_ORDER(
             x, ordered.suiting(x), bias, padding, stride, dilation, groups, "none", [], ""
         )
@@ -336,10 +327,8 @@ def convolution_added(
     groups: int = 1,
 ) -> Tensor:
     """conv2d(x) + other, in `other`'s memory where its shape, type and format are the result's."""
-    if isinstance(ordered, TransformedWeights):
-        if winograd.suits(x):
-            return sum_in_place(winograd.convolution(ordered, x, bias), other)
-        ordered = weight
+    if isinstance(ordered, TransformedWeights) and winograd.suits(x):
+        return sum_in_place(winograd.convolution(ordered, x, bias), other)
     shape = (len(x), len(weight), *_positions(x, weight, stride, padding, dilation))
     if (
         _suits(x, weight)
@@ -347,7 +336,7 @@ def convolution_added(
         and other.dtype == x.dtype
         and other.is_contiguous(memory_format=torch.channels_last)
     ):
-        given = ordered.suiting(x) if isinstance(ordered, OrderedWeights) else ordered
+        given = ordered.suiting(x) if isinstance(ordered, OrderedWeights) else weight
         result: Tensor = _CONVOLUTION_INTO(
             other, x, given, bias, padding, stride, dilation, groups, "add", 1.0, None, [], None
         )
@@ -367,6 +356,14 @@ def _positions(
 ) -> tuple[int, ...]:
     sizes = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=False)
     return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes)
+
+
+def _over(activation: str) -> Any:
+    """The function that computes an activation in the memory of its argument."""
+    if activation == _RELU:
+        return relu_in_place
+    _, name, overload = activation.split(".")
+    return getattr(getattr(torch.ops.aten, f"{name}_"), overload)
 
 
 def relu_in_place(x: Tensor) -> Tensor:
@@ -409,9 +406,5 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         and weight.is_contiguous()
     ):
         # of an argument in another order PyTorch makes one product for each of its rows
-        result: Tensor = _PRODUCT(x.contiguous(), weight, bias, "none", [], "")
-        return result
+        return product(x.contiguous(), weight, bias)
     return functional.linear(x, weight, bias)
-
-
-_PRODUCT: Final[Any] = torch.ops.mkldnn._linear_pointwise.default

@@ -17,13 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from workers.program.products import product
+
 #: Channels in and out from which on the products' saving counts for more than the passes.
-LEAST_CHANNELS: Final = 128
+_LEAST_CHANNELS: Final = 128
 #: Rows and columns: of smaller images the definition skips so many zeros that nothing is saved.
 _LEAST_SIZE: Final = 4
 #: Of inputs that are transformed at a time, so that what lies between stays in the cache.
@@ -43,6 +45,15 @@ class TransformedWeights:
     direct: Tensor
 
 
+def is_wide(weight: Tensor) -> bool:
+    """Whether a weight's shape is that of a 3×3 convolution of so many channels."""
+    return (
+        weight.dim() == 4
+        and tuple(weight.shape[2:]) == (3, 3)
+        and min(weight.shape[:2]) >= _LEAST_CHANNELS
+    )
+
+
 def serves(
     weight: Tensor,
     stride: Sequence[int],
@@ -53,9 +64,7 @@ def serves(
     """Whether convolutions by these weights are to be computed this way."""
     return (
         weight.dtype is torch.float32
-        and weight.dim() == 4
-        and tuple(weight.shape[2:]) == (3, 3)
-        and min(weight.shape[:2]) >= LEAST_CHANNELS
+        and is_wide(weight)
         and groups == 1
         and all(n == 1 for n in (*stride, *padding, *dilation))
     )
@@ -93,13 +102,12 @@ def convolution(weights: TransformedWeights, x: Tensor, bias: Tensor | None) -> 
     result = images.new_empty((*images.shape[:3], len(weights.direct)))
     step = max(1, _CHUNK_BYTES // (images[:1].numel() * images.element_size()))
     for start in range(0, samples, step):
-        _convolve(weights, images[start : start + step], bias, result[start : start + step])
-    result = result[:, :height, :width].contiguous().permute(0, 3, 1, 2)
-    for start in range(0, samples, step):
         part = result[start : start + step]
+        _convolve(weights, images[start : start + step], bias, part)
         if not bool(part.sum().isfinite()):
-            part.copy_(torch.conv2d(x[start : start + step], weights.direct, bias, padding=1))
-    return result
+            plain = torch.conv2d(x[start : start + step], weights.direct, bias, padding=1)
+            part[:, :height, :width].copy_(plain.permute(0, 2, 3, 1))
+    return result[:, :height, :width].contiguous().permute(0, 3, 1, 2)
 
 
 def _convolve(
@@ -115,7 +123,7 @@ def _convolve(
     for row, planes in zip(rows, weights.planes, strict=True):
         _input_transform(row[:, :, 0::2], row[:, :, 1::2], tiles, 2)
         products = [
-            _product(tile.view(-1, channels), plane)
+            product(tile.view(-1, channels), plane)
             for tile, plane in zip(tiles, planes, strict=True)
         ]
         first, second = _output_transform(*products)
@@ -160,12 +168,3 @@ def _kernel_transform(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, 
     """Gg along one axis."""
     outer, inner = (a + c) / 2, b / 2
     return a, outer + inner, outer - inner, c
-
-
-def _product(x: Tensor, weight: Tensor) -> Tensor:
-    """xWᵀ by oneDNN."""
-    result: Tensor = _LINEAR(x, weight, None, "none", [], "")
-    return result
-
-
-_LINEAR: Final[Any] = torch.ops.mkldnn._linear_pointwise.default
