@@ -285,18 +285,17 @@ def _masks_as_told(torch: Any) -> Iterator[None]:
 
 def _writes_into_parts(torch: Any, program: Any) -> bool:
     """Whether some tensor is written to through a view of it, as `mask[:3] = 1` does."""
-    calls = [node for node in program.graph.nodes if node.op == "call_function"]
-    written = [
-        node.args[0]
-        for node in calls
-        if isinstance(node.target, torch._ops.OpOverload)
+    return any(
+        isinstance(node.target, torch._ops.OpOverload)
         and node.target._schema.is_mutable
-        and node.args
-    ]
-    return any(source in calls and _is_view(torch, source) for source in written)
+        and any(_is_view(torch, source) for source in node.args[:1])
+        for node in program.graph.nodes
+    )
 
 
 def _is_view(torch: Any, node: Any) -> bool:
+    if not isinstance(node, torch.fx.Node) or node.op != "call_function":
+        return False
     if not isinstance(node.target, torch._ops.OpOverload):
         return True  # an item of several views
     results = [result.alias_info for result in node.target._schema.returns]

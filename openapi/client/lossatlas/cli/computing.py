@@ -91,7 +91,7 @@ def surface(
             x=x_direction,
             y=y_direction,
             orthogonalise=orthogonalise,
-            sampling="exact" if adaptive is None else read_adaptive(adaptive),
+            sampling=read_adaptive(adaptive),
             precision=precision.value,
             buffers=buffers.value,
             recalibration_samples=samples,

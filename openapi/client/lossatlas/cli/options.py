@@ -183,8 +183,13 @@ def read_num(text: str) -> tuple[int, int]:
     return nx, int(found[2]) if found[2] else nx
 
 
-def read_adaptive(text: str) -> dict[str, Any]:
-    """`3%` or `0.03` as adaptive sampling to this tolerance. Raises InputError."""
+def read_adaptive(text: str | None) -> str | dict[str, Any]:
+    """`3%` or `0.03` as adaptive sampling to this tolerance, nothing as `exact`.
+
+    Raises InputError.
+    """
+    if text is None:
+        return "exact"
     number = text.strip()
     percent = number.endswith("%")
     try:

@@ -87,7 +87,7 @@ def trajectory(
             exclude=left_out,
             num=num,
             margin=margin,
-            sampling="exact" if adaptive is None else read_adaptive(adaptive),
+            sampling=read_adaptive(adaptive),
             true_loss=true_loss,
             precision=precision.value,
             buffers=buffers.value,
