@@ -33,7 +33,7 @@ from tests.benchmarks import timing
 from tests.benchmarks.children import Fleet, Job
 from tests.benchmarks.gemm import GemmRate
 from tests.benchmarks.networks import MLP, VGG9, ResNet, ViT
-from tests.benchmarks.published import PublishedEvaluator, TransformedImages
+from tests.benchmarks.published import PublishedEvaluator, TransformedImages, random_images
 from tests.support.module_network import ModuleNetwork, point_of, seeded
 from workers import sandbox
 from workers.engine.datasets import Dataset
@@ -98,10 +98,9 @@ def run() -> None:
 
 def _contest(contest: Contest, folder: Path, cores: int, gemm: GemmRate) -> dict[str, Any]:
     module = _trained_enough(contest.make)
-    images, targets = _images(contest.samples)
+    transformed = random_images(contest.samples)
+    targets, normalised = transformed.targets, transformed.normalised()
     x, y = _directions(module)
-    transformed = TransformedImages(images, targets)
-    normalised = transformed.normalised()
     errors = _errors(folder / f"{contest.name} compared", module, transformed, x, y)
     published = PublishedEvaluator(deepcopy(module), transformed, x.parameters, y.parameters)
     job = Job(folder / contest.name, module, normalised, targets, {"x": x, "y": y})
@@ -172,17 +171,11 @@ def _measuring(gemm: GemmRate, kind: str, kept: list[float]) -> Callable[[], obj
 def _trained_enough(make: Callable[[], nn.Module]) -> nn.Module:
     """Random weights, and running statistics that are those of data, so that losses are tame."""
     module = seeded(make).train()
-    images, _ = _images(256)
+    images = random_images(256).images
     with torch.no_grad():
         for _ in range(20):
             module(images.to(torch.float32).div(255).sub(0.47).div(0.25))
     return module.eval()
-
-
-def _images(samples: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(2018)
-    images = torch.randint(0, 256, (samples, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    return images, torch.randint(0, 10, (samples,), generator=generator)
 
 
 def _directions(module: nn.Module) -> tuple[Direction, Direction]:

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from tests.benchmarks import timing
-from tests.benchmarks.cuda_speed import bound
+from tests.benchmarks.cuda_speed import bound, found_device
 from tests.benchmarks.networks import MLP, ResNet
-from tests.benchmarks.published import TransformedImages
+from tests.benchmarks.published import random_images
 from tests.support.module_network import point_of, seeded
 from workers.engine.datasets import Dataset
 from workers.engine.evaluation import Setting
@@ -39,10 +39,9 @@ NETWORKS: tuple[tuple[str, Callable[[], nn.Module]], ...] = (
 
 
 def run() -> None:
-    if not torch.cuda.is_available():
-        print("needs a CUDA device, and this machine has none: nothing was measured or written")
+    device = found_device()
+    if device is None:
         return
-    device = torch.device("cuda")
     budget = int(SHARE * torch.cuda.mem_get_info(device)[0])
     rows = {name: ends(make, device, SAMPLES, budget) for name, make in NETWORKS}
     for name, row in rows.items():
@@ -63,9 +62,7 @@ def ends(
 ) -> dict[str, Any]:
     """Both ends of one network's spectrum, and what they took."""
     module = seeded(make)
-    generator = torch.Generator().manual_seed(2018)
-    pixels = torch.randint(0, 256, (samples, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    images = TransformedImages(pixels, torch.randint(0, 10, (samples,), generator=generator))
+    images = random_images(samples)
     network = bound(module, images.normalised()[:2])
     data, point = Dataset("data", (images.normalised(),), images.targets), point_of(module)
 

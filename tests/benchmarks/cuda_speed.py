@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from service.programs import read_program
 from tests.benchmarks import timing
 from tests.benchmarks.networks import MLP, VGG9, ResNet, ViT
-from tests.benchmarks.published import PublishedEvaluator, TransformedImages
+from tests.benchmarks.published import PublishedEvaluator, TransformedImages, random_images
 from tests.support.module_network import ModuleNetwork, point_of, seeded
 from workers.engine.batching import choose_batching
 from workers.engine.datasets import Dataset
@@ -57,10 +57,9 @@ NETWORKS: tuple[tuple[str, Callable[[], nn.Module]], ...] = (
 
 
 def run() -> None:
-    if not torch.cuda.is_available():
-        print("needs a CUDA device, and this machine has none: nothing was measured or written")
+    device = found_device()
+    if device is None:
         return
-    device = torch.device("cuda")
     rows = {name: compare(make, device, SAMPLES) for name, make in NETWORKS}
     for name, row in rows.items():
         for precision in ("float32", "tf32", "bf16"):
@@ -74,14 +73,20 @@ def run() -> None:
     print(f"kept in {timing.write('cuda_speed', body)}")
 
 
+def found_device() -> torch.device | None:
+    """The CUDA device; where there is none, that is said."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    print("needs a CUDA device, and this machine has none: nothing was measured or written")
+    return None
+
+
 def compare(
     make: Callable[[], nn.Module], device: torch.device, samples: int, rounds: int = ROUNDS
 ) -> dict[str, Any]:
     """Both sides of one network, interleaved; TF32 is left out where there is none."""
     module = seeded(make)
-    generator = torch.Generator().manual_seed(2018)
-    pixels = torch.randint(0, 256, (samples, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    images = TransformedImages(pixels, torch.randint(0, 10, (samples,), generator=generator))
+    images = random_images(samples)
     x, y = (_direction(module, seed) for seed in (1, 2))
     flops = _flops(module, images.normalised()[:2]) / 2 * samples
     published = _Published(module, images, x, y, device)

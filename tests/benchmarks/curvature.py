@@ -55,7 +55,7 @@ def _held(ends: dict[str, Any], products: dict[str, Any]) -> dict[str, bool]:
     block = {
         form: products[f"{form}, block of {BLOCK}"]["gradients_a_product"] for form in HessianForm
     }
-    chosen = {int(name.split()[-1]): form for name, form in products["chosen"].items()}
+    chosen = products["chosen"]
     ratios = [
         row["scipy LA and SA"]["ratio"]
         for network in ends.values()
@@ -63,9 +63,9 @@ def _held(ends: dict[str, Any], products: dict[str, Any]) -> dict[str, bool]:
         if name.startswith("tolerance")
     ]
     return {
-        f"the chosen form at most {_CHOSEN} times the cheapest": one[chosen[1]]
+        f"the chosen form at most {_CHOSEN} times the cheapest": one[chosen["block of 1"]]
         <= _CHOSEN * min(one.values()),
-        f"blocks at most {_BLOCKS} of a product each": block[chosen[BLOCK]]
+        f"blocks at most {_BLOCKS} of a product each": block[chosen[f"block of {BLOCK}"]]
         <= _BLOCKS * min(one.values()),
         f"at most {_PRODUCTS} of the products of SciPy's LA and SA": max(ratios) <= _PRODUCTS,
     }

@@ -38,6 +38,13 @@ class TransformedImages(Dataset[tuple[Tensor, int]]):
         return (self.images.to(torch.float32).div(255) - self.mean) / self.std
 
 
+def random_images(samples: int) -> TransformedImages:
+    """Images and classes of CIFAR-10's sizes, the same ones every time."""
+    generator = torch.Generator().manual_seed(2018)
+    images = torch.randint(0, 256, (samples, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    return TransformedImages(images, torch.randint(0, 10, (samples,), generator=generator))
+
+
 class PublishedEvaluator:
     """Evaluates cells of a plane as the published code does."""
 
