@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.domain.jobs import JOB_SPEC, AnyJob
+from service.domain.questions.spec import QuestionSpec
+from service.domain.questions.table import job_spec
 from service.domain.results import unique_names
 from service.domain.units import JobPlan, UnitKind
 from service.ledger.records import (
@@ -58,9 +59,9 @@ class Assignment:
         return self.claimed.inputs.directions
 
     @property
-    def spec(self) -> AnyJob:
+    def spec(self) -> QuestionSpec:
         """Raises ValidationError for an ingest, which has none."""
-        return JOB_SPEC.validate_python(self.job.spec)
+        return job_spec().validate_python(self.job.spec)
 
     @property
     def plan(self) -> JobPlan:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from service.catalog import words
 from service.domain.ids import DatasetId, DisplayName, KeyId, ModelId, ProjectName, Tag
+from service.domain.questions.table import kinds
 from service.http.authentication import KeyHolder
 from service.ledger import catalog
 from service.ledger.catalog import Facets, Filters
@@ -34,7 +35,6 @@ SORTS: Final = (
     ("-roughness", "Roughest"),
     ("-lambda_max", "Largest eigenvalue"),
 )
-_KINDS: Final = ("interpolation", "line", "surface", "trajectory", "curvature")
 _TITLES: Final = {
     "project": "Project",
     "kind": "Kind",
@@ -252,7 +252,8 @@ def _label(field: str, value: str, known: Mapping[str, Mapping[str, str]]) -> st
 
 
 def _place(kind: str) -> int:
-    return _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
+    known = kinds()
+    return known.index(kind) if kind in known else len(known)
 
 
 def _midnight(day: date) -> datetime:

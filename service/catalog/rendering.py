@@ -50,6 +50,7 @@ def environment() -> Environment:
         stamp=words.stamp,
         measure_name=words.measure_name,
         kind_name=words.kind_name,
+        thumbnail=words.thumbnail,
         count=words.count,
         duration=words.duration,
         short=words.short,

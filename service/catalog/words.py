@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from service.domain.questions.table import question_named
+
 _MEASURES: Final = {
     "minimum": "Minimum",
     "maximum": "Maximum",
@@ -30,15 +32,6 @@ _MEASURES: Final = {
 }
 #: Told on cards, in this order.
 TELLING: Final = ("sharpness", "barrier", "lambda_max", "center_loss", "minimum", "roughness")
-
-_KINDS: Final = {
-    "interpolation": "Interpolation",
-    "line": "Line",
-    "surface": "Surface",
-    "trajectory": "Trajectory",
-    "curvature": "Curvature",
-    "ingest": "Ingest",
-}
 
 
 def number(value: float | int | None) -> str:
@@ -63,7 +56,14 @@ def measure_name(name: str) -> str:
 
 def kind_name(kind: str) -> str:
     """What a kind of landscape is called."""
-    return _KINDS.get(kind, kind.capitalize())
+    question = question_named(kind)
+    return kind.capitalize() if question is None else question.words.name
+
+
+def thumbnail(kind: str) -> str | None:
+    """The view of small pictures of a kind; None is the usual one."""
+    question = question_named(kind)
+    return None if question is None else question.words.thumbnail
 
 
 def count(number_of: int, one: str, many: str | None = None) -> str:
@@ -135,13 +135,8 @@ def value_of(derived: Mapping[str, Any], name: str) -> float | None:
 
 def described(kind: str, model: str, derived: Mapping[str, Any]) -> str:
     """What a figure shows, from its numbers: for those who do not see it."""
-    what = {
-        "surface": "Loss surface",
-        "trajectory": "Loss surface on the plane of training",
-        "interpolation": "Loss along the line between two checkpoints",
-        "line": "Loss along random lines",
-        "curvature": "Curvature of the loss",
-    }.get(kind, "Loss landscape")
+    question = question_named(kind)
+    what = "Loss landscape" if question is None else question.words.shows
     parts = []
     centre = value_of(derived, "center_loss")
     if centre is not None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from service.catalog import words
 from service.domain.ids import ProjectName
+from service.domain.questions.table import INGEST
 from service.domain.states import FINISHED_JOB, JobState
 from service.http.authentication import KeyHolder
 from service.inputs import lookup
@@ -129,7 +130,7 @@ def job_page(session: Session, caller: KeyHolder, identity: str) -> JobPage:
     return JobPage(
         line=line,
         author=people.get(job.created_by or ""),
-        picture=job.plan is not None and job.kind != jobs.INGEST,
+        picture=job.plan is not None and job.kind != INGEST,
         described=f"{words.kind_name(job.kind)} of {line.model} so far: "
         f"{words.count(line.progress.done, line.progress.unit.removesuffix('s'))} done"
         + (f" of {line.progress.total:,}." if line.progress.total else "."),

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from service.domain.gates.comparing import terms
-from service.domain.jobs import JOB_SPEC
+from service.domain.questions.table import job_spec
 from service.domain.results import unique_names
 from service.inputs.directions import SPEC, spec_json
 from service.inputs.plain import plain_json
@@ -56,7 +56,7 @@ def question_of(session: Session, landscape: LandscapeRecord) -> Question:
 def _filled(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     """The spec with every default said, so that older ones compare with newer ones."""
     try:
-        filled: Mapping[str, Any] = plain_json(JOB_SPEC.validate_python(dict(spec)))
+        filled: Mapping[str, Any] = plain_json(job_spec().validate_python(dict(spec)))
     except ValidationError:
         return spec
     return filled

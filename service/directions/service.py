@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from service.directions.schemas import AnyNewDirection
 from service.domain.problems import Problem
+from service.domain.questions.references import Named
 from service.http.services import Services
 from service.inputs import lookup, recording
 from service.inputs.directions import SPEC, Spec, with_axis
+from service.inputs.finding import find_direction
 from service.inputs.lookup import Caller
 from service.inputs.plain import plain_json
 from service.inputs.recording import Origin
@@ -23,10 +25,13 @@ def save(services: Services, caller: Caller, body: AnyNewDirection) -> Direction
     """
     spec = _spec_of(body)
     with services.database.transaction() as session:
-        checkpoint, model = lookup.checkpoint(session, caller, body.checkpoint, "/checkpoint")
-        lookup.may_submit(caller, model.project, "/checkpoint")
-        origin = Origin(checkpoint, model, sockets_of(model))
-        needs = recording.look_up(session, caller, origin, spec, "")
+        named = Named(body.checkpoint, "/checkpoint")
+        found = find_direction(session, caller, named, spec, "")
+    checkpoint = found.checkpoints[body.checkpoint]
+    model = found.model_of(checkpoint)
+    lookup.may_submit(caller, model.project, "/checkpoint")
+    origin = Origin(checkpoint, model, sockets_of(model))
+    needs = recording.needs_of(found, origin, spec, "")
     spec = recording.judge(services.store, origin, spec, needs, at="", axis=None)
     with services.database.transaction() as session:
         return recording.record(session, caller, origin, spec)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
-from service.domain.jobs import TrajectoryJob
+from service.domain.questions.trajectory.spec import TrajectoryJob
 from service.domain.results import DatasetTile, GridResult, unique_names
 from service.domain.units import JobPlan
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from service.domain.digests import Digest
 from service.domain.grids import coarse_to_fine
 from service.domain.ids import CheckpointId, DirectionId
-from service.domain.jobs import BufferPolicy, Precision
+from service.domain.questions.spec import BufferPolicy, Precision
 
 
 class UnitKind(StrEnum):

@@ -17,10 +17,10 @@ from service.domain.directions import (
 )
 from service.domain.losses import LossName
 from service.domain.problems import FieldError, Problem
-from service.inputs import lookup
 from service.inputs.columns import Column, input_faults, target_faults
 from service.inputs.directions import AxisName, Spec, match_uploaded, spec_digest, spec_json
 from service.inputs.files import all_finite, open_tensors
+from service.inputs.finding import Found
 from service.inputs.fit import Misfit, misfits, refuse
 from service.inputs.lookup import Caller
 from service.inputs.signatures import Sockets, sockets_of
@@ -57,21 +57,22 @@ class Needs:
     dataset: DatasetRecord | None = None
 
 
-def look_up(session: Session, caller: Caller, origin: Origin, spec: Spec, at: str) -> Needs:
-    """Finds what a spec refers to.
+def needs_of(found: Found, origin: Origin, spec: Spec, at: str) -> Needs:
+    """What a spec needs of what was found, held against the origin.
 
     Args:
         at: pointer of the spec in the body; "" when it is the body.
 
     Raises:
-        Problem: `invalid_request` or `object_missing` for what is not there,
+        Problem: `invalid_request` for a data set that is not named, `direction_invalid`,
             `incompatible_inputs` for the checkpoint of another project or another network.
     """
     if isinstance(spec, UploadedDirection):
-        found = lookup.uploaded(session, caller, spec.object, f"{at}/object")
-        return Needs(object_size=found.size)
+        return Needs(object_size=found.objects[spec.object].size)
     if isinstance(spec, BetweenDirection):
-        return Needs(target=far_end(session, caller, origin, spec.target, f"{at}/target"))
+        target = found.checkpoints[spec.target]
+        require_far_end(origin, target, found.model_of(target), f"{at}/target")
+        return Needs(target=target)
     if isinstance(spec, GradientDirection | EigenvectorDirection):
         if spec.dataset is None:
             raise Problem(
@@ -79,25 +80,23 @@ def look_up(session: Session, caller: Caller, origin: Origin, spec: Spec, at: st
                 f"a {spec.kind} is taken over a data set: name one",
                 pointer=f"{at}/dataset",
             )
-        return Needs(dataset=evaluable(session, caller, origin, spec.dataset, f"{at}/dataset"))
+        dataset = found.datasets[spec.dataset]
+        require_evaluable(origin, dataset, f"{at}/dataset")
+        return Needs(dataset=dataset)
     return Needs()
 
 
-def evaluable(
-    session: Session, caller: Caller, origin: Origin, identity: str, at: str
-) -> DatasetRecord:
-    """A data set that the origin's network can be evaluated on.
+def require_evaluable(origin: Origin, dataset: DatasetRecord, at: str) -> None:
+    """Holds a data set against the origin's network, which is to be evaluated on it.
 
     Raises:
-        Problem: `invalid_request` for what is not there, `incompatible_inputs` or
-            `targets_invalid` naming what differs.
+        Problem: `incompatible_inputs` or `targets_invalid` naming what differs.
     """
-    dataset = lookup.dataset(session, caller, identity, at)
     model = origin.model
     if dataset.project != model.project:
         raise Problem(
             "incompatible_inputs",
-            f"{identity} is in project {dataset.project!r}, the origin in {model.project!r}; "
+            f"{dataset.id} is in project {dataset.project!r}, the origin in {model.project!r}; "
             "register the data in that project too",
             pointer=at,
         )
@@ -116,7 +115,6 @@ def evaluable(
             f"the targets of {dataset.name!r} do not fit {model.loss}: {'; '.join(faults)}",
             errors=[FieldError(at, fault) for fault in faults],
         )
-    return dataset
 
 
 def _column(body: Mapping[str, object]) -> Column:
@@ -130,17 +128,16 @@ def _column(body: Mapping[str, object]) -> Column:
     )
 
 
-def far_end(
-    session: Session, caller: Caller, origin: Origin, identity: str, pointer: str
-) -> CheckpointRecord:
-    """The checkpoint at the other end of a line, which must have the same tensors.
+def require_far_end(
+    origin: Origin, target: CheckpointRecord, model: ModelRecord, pointer: str
+) -> None:
+    """Holds the other end of a line against the origin, whose tensors it must have.
 
     Raises:
-        Problem: `invalid_request` for what is not there, `direction_invalid` for the origin
-            itself, `incompatible_inputs` for another project or another network.
+        Problem: `direction_invalid` for the origin itself, `incompatible_inputs` for another
+            project or another network.
     """
-    target, model = lookup.checkpoint(session, caller, identity, pointer)
-    if identity == origin.checkpoint.id:
+    if target.id == origin.checkpoint.id:
         raise Problem(
             "direction_invalid",
             "the target is the origin itself, so the direction is zero; name another checkpoint",
@@ -149,13 +146,12 @@ def far_end(
     if model.project != origin.model.project:
         raise Problem(
             "incompatible_inputs",
-            f"{identity} is in project {model.project!r}, the origin in "
+            f"{target.id} is in project {model.project!r}, the origin in "
             f"{origin.model.project!r}; a job stays in one project",
             pointer=pointer,
         )
     if model.id != origin.model.id:
         require_same_tensors(origin.sockets, model, pointer)
-    return target
 
 
 def require_same_tensors(sockets: Sockets, model: ModelRecord, pointer: str) -> None:

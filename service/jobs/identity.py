@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from service.domain.digests import digest_json
-from service.domain.jobs import AnyJob, BufferPolicy, TrajectoryJob
+from service.domain.questions.question import unused
+from service.domain.questions.spec import QuestionSpec
+from service.domain.questions.table import question_of
 from service.inputs.plain import plain_json
 
 #: Raised when the meaning of a spec changes, so that older results are not taken for answers.
@@ -60,7 +62,7 @@ _IDS_OF_DIRECTIONS: Final = frozenset({"target", "dataset", "checkpoints"})
 
 
 def input_digest(
-    spec: AnyJob,
+    spec: QuestionSpec,
     *,
     program: Program,
     origin: str,
@@ -99,20 +101,11 @@ def input_digest(
             for axis, d in directions.items()
         },
         "path": [dict(run) for run in path],
-        "asked": _without(plain_json(spec), _NOT_ASKED | _unused(spec)),
+        "asked": _without(
+            plain_json(spec), _NOT_ASKED | unused(spec) | question_of(spec).unasked(spec)
+        ),
     }
     return digest_json(question)
-
-
-def _unused(spec: AnyJob) -> frozenset[str]:
-    """Fields that count for nothing beside the others of this spec."""
-    unused = set()
-    if spec.buffers is not BufferPolicy.RECALIBRATE:
-        unused.add("recalibration")
-    if isinstance(spec, TrajectoryJob) and spec.sampling.mode == "exact":
-        # the one way there was: what was computed then is the answer still
-        unused.add("sampling")
-    return frozenset(unused)
 
 
 def _without(value: Any, names: frozenset[str]) -> Any:

@@ -1,20 +1,22 @@
-"""The runs of a trajectory: every checkpoint found, in order, of networks with the same tensors."""
+"""The runs of a path, judged: every checkpoint in order, of networks with the same tensors.
+
+Pure.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from service.domain.directions import PcaDirection
-from service.domain.jobs import TrajectoryJob, TrajectoryRun
 from service.domain.problems import Problem
-from service.inputs import lookup, recording
-from service.inputs.lookup import Caller
+from service.domain.questions.question import RecordedRun
+from service.domain.questions.references import AskedRun
+from service.inputs import recording
+from service.inputs.finding import Found
 from service.inputs.recording import Origin
 from service.inputs.signatures import sockets_of
-from service.ledger import checkpoints
 from service.ledger.records import CheckpointRecord, ModelRecord
-from service.ledger.session import Session
 
 #: Together, of all runs: the Gram matrix has this many rows.
 MOST_CHECKPOINTS: Final = 5_000
@@ -29,115 +31,84 @@ class Run:
     checkpoints: tuple[CheckpointRecord, ...]
     label: str
 
-
-@dataclass(frozen=True)
-class Path:
-    """All runs; the origin is the first one's last checkpoint."""
-
-    origin: Origin
-    runs: tuple[Run, ...]
+    @property
+    def recorded(self) -> RecordedRun:
+        """As it stands in the recorded spec."""
+        return RecordedRun([c.id for c in self.checkpoints], self.label)
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        """Of every checkpoint, one run after another."""
-        return tuple(c.id for run in self.runs for c in run.checkpoints)
-
-    @property
-    def question(self) -> list[dict[str, Any]]:
-        """Run by run the weights' digests, and what results show of checkpoints beside them."""
-        return [
-            {
-                "label": run.label,
-                "checkpoints": [
-                    [c.weights, c.label, c.step, c.epoch, c.learning_rate] for c in run.checkpoints
-                ],
-            }
-            for run in self.runs
-        ]
-
-    def direction(self, spec: TrajectoryJob, component: int) -> PcaDirection:
-        """The plane's axis as it will be recorded."""
-        return PcaDirection.model_validate(
-            {
-                "checkpoints": self.ids,
-                "component": component,
-                "center": spec.center,
-                "exclude": spec.exclude,
-            }
-        )
-
-    def resolved(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The recorded spec with every checkpoint and every run named."""
-        first, *others = self.runs
+    def question(self) -> dict[str, Any]:
+        """The weights' digests, and what results show of checkpoints beside them."""
         return {
-            **body,
-            "checkpoints": [c.id for c in first.checkpoints],
-            "label": first.label,
-            "runs": [
-                {**asked, "checkpoints": [c.id for c in run.checkpoints], "label": run.label}
-                for asked, run in zip(body["runs"], others, strict=True)
+            "label": self.label,
+            "checkpoints": [
+                [c.weights, c.label, c.step, c.epoch, c.learning_rate] for c in self.checkpoints
             ],
         }
 
 
-def find_path(session: Session, caller: Caller, spec: TrajectoryJob) -> Path:
-    """Finds a trajectory's checkpoints.
+def origin_of(asked: Sequence[AskedRun], found: Found) -> Origin:
+    """The last checkpoint of the first run.
 
     Raises:
-        Problem: `invalid_request` for what is not there or too little for a plane,
-            `incompatible_inputs` for another project, another model's checkpoint, or networks
-            with other tensors; `model_refused`, `model_not_ready`.
+        Problem: as `runs_of`; `model_refused`, `model_not_ready`.
     """
-    own = TrajectoryRun(model=spec.model, checkpoints=spec.checkpoints, label=spec.label)
-    first = _run(session, caller, own, "")
-    origin = Origin(first.checkpoints[-1], first.model, sockets_of(first.model))
-    runs = [first]
-    for i, asked in enumerate(spec.runs):
-        at = f"/runs/{i}"
-        run = _run(session, caller, asked, at)
-        if run.model.project != first.model.project:
+    first = _run(asked[0], found)
+    return Origin(first.checkpoints[-1], first.model, sockets_of(first.model))
+
+
+def runs_of(asked: Sequence[AskedRun], found: Found, origin: Origin) -> tuple[Run, ...]:
+    """Every run of a path, held against the first.
+
+    Raises:
+        Problem: `invalid_request` for too little for a plane, `incompatible_inputs` for another
+            project, another model's checkpoint, or networks with other tensors.
+    """
+    runs = []
+    for one in asked:
+        run = _run(one, found)
+        if run.model.project != origin.model.project:
             raise Problem(
                 "incompatible_inputs",
                 f"{run.model.id} is in project {run.model.project!r}, the first run in "
-                f"{first.model.project!r}; a job stays in one project",
-                pointer=f"{at}/model",
+                f"{origin.model.project!r}; a job stays in one project",
+                pointer=f"{one.at}/model",
             )
-        if run.model.id != first.model.id:
-            recording.require_same_tensors(origin.sockets, run.model, f"{at}/model")
+        if run.model.id != origin.model.id:
+            recording.require_same_tensors(origin.sockets, run.model, f"{one.at}/model")
         runs.append(run)
-    path = Path(origin, tuple(runs))
-    if len(path.ids) < _PLANE_NEEDS or len(path.ids) > MOST_CHECKPOINTS:
+    count = sum(len(run.checkpoints) for run in runs)
+    if not _PLANE_NEEDS <= count <= MOST_CHECKPOINTS:
         raise Problem(
             "invalid_request",
-            f"the runs have {len(path.ids)} checkpoints; between {_PLANE_NEEDS} and "
+            f"the runs have {count} checkpoints; between {_PLANE_NEEDS} and "
             f"{MOST_CHECKPOINTS} are needed for a plane",
             pointer="/checkpoints",
         )
-    return path
+    return tuple(runs)
 
 
-def _run(session: Session, caller: Caller, asked: TrajectoryRun, at: str) -> Run:
-    model = lookup.model_named(session, caller, asked.model, f"{at}/model")
+def _run(asked: AskedRun, found: Found) -> Run:
+    model = found.models[asked.model]
+    label = asked.label or model.name
     if asked.checkpoints == "all":
-        found = checkpoints.all_of(session, model.id)
-        if not found:
+        every = found.of_models[model.id]
+        if not every:
             raise Problem(
                 "invalid_request",
                 f"model {model.id} has no checkpoints yet; register them first",
-                pointer=f"{at}/model",
+                pointer=f"{asked.at}/model",
             )
-        return Run(model, tuple(found), asked.label or model.name)
-    known = checkpoints.for_ids(session, asked.checkpoints)
+        return Run(model, every, label)
     for i, identity in enumerate(asked.checkpoints):
-        if identity not in known or known[identity].model_id != model.id:
+        known = found.listed.get(identity)
+        if known is None or known.model_id != model.id:
             raise Problem(
                 "incompatible_inputs",
                 f"{identity} is no checkpoint of model {model.id}; "
                 f"GET /v1/models/{model.id}/checkpoints lists those there are",
-                pointer=f"{at}/checkpoints/{i}",
+                pointer=f"{asked.at}/checkpoints/{i}",
             )
     if not asked.checkpoints:
-        raise Problem("invalid_request", "must not be empty", pointer=f"{at}/checkpoints")
-    return Run(
-        model, tuple(known[identity] for identity in asked.checkpoints), asked.label or model.name
-    )
+        raise Problem("invalid_request", "must not be empty", pointer=f"{asked.at}/checkpoints")
+    return Run(model, tuple(found.listed[identity] for identity in asked.checkpoints), label)

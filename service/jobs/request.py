@@ -1,7 +1,4 @@
-"""A job's inputs, looked up and judged before anything is written.
-
-Owns which inputs belong together. Reads the ledger and the store, writes nothing.
-"""
+"""A job's inputs, judged before anything is written: which of them belong together. Pure."""
 
 from __future__ import annotations
 
@@ -10,33 +7,23 @@ from dataclasses import dataclass
 from math import prod
 
 from service.domain.directions import (
-    DirectionChoice,
     EigenvectorDirection,
     GradientDirection,
-    PlaneDirections,
-    RandomDirection,
     UploadedDirection,
 )
-from service.domain.jobs import (
-    AnyJob,
-    BufferPolicy,
-    CurvatureJob,
-    InterpolationJob,
-    LineJob,
-    SurfaceJob,
-    TrajectoryJob,
-    shape_of,
-)
 from service.domain.problems import Problem
+from service.domain.questions.question import Question
+from service.domain.questions.references import AskedDirection, References
+from service.domain.questions.spec import BufferPolicy, QuestionSpec
 from service.inputs import lookup, recording
-from service.inputs.directions import SPEC, Spec, with_axis
+from service.inputs.directions import SPEC, Spec, spec_digest, with_axis
+from service.inputs.finding import Found
 from service.inputs.lookup import Caller
 from service.inputs.recording import Needs, Origin
 from service.inputs.signatures import sockets_of
-from service.jobs.path import Path, find_path
-from service.ledger import models
+from service.jobs import path
+from service.jobs.path import Run
 from service.ledger.records import CheckpointRecord, DatasetRecord, DirectionRecord
-from service.ledger.session import Session
 
 
 @dataclass(frozen=True)
@@ -56,97 +43,90 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that a job refers to, found and fitting together.
+    """Everything that a job refers to, fitting together.
 
     Attributes:
-        directions: by axis: `x`, `y`; `line0`… of a line; `along0`… of curvature.
-        path: a trajectory's runs.
+        directions: by axis, as the question names them.
+        runs: of a path.
     """
 
     origin: Origin
     target: CheckpointRecord | None
     datasets: tuple[DatasetRecord, ...]
     directions: Mapping[str, Wanted]
-    path: Path | None = None
+    runs: tuple[Run, ...] = ()
 
 
-def require_size(spec: AnyJob, limit: int) -> None:
+def require_size(question: Question[QuestionSpec], spec: QuestionSpec, limit: int) -> None:
     """Raises Problem `grid_too_large`, with the fix, when the grid has more than `limit` cells."""
-    cells = prod(shape_of(spec))
+    cells = prod(question.shape(spec))
     if cells > limit:
         raise Problem(
             "grid_too_large",
             f"the grid has {cells} cells; at most {limit} are computed in one job. Lower `num`",
-            pointer=_GRID_AT.get(spec.kind, "/grid"),
+            pointer=question.size_at,
         )
 
 
-_GRID_AT = {
-    "interpolation": "/alpha",
-    "line": "/alpha",
-    "surface": "/grid",
-    "trajectory": "/surface/num",
-    "curvature": "/map/grid",
-}
-
-
-def look_up(session: Session, caller: Caller, spec: AnyJob) -> Inputs:
-    """Finds a job's inputs and holds them against each other.
+def judge(
+    question: Question[QuestionSpec],
+    spec: QuestionSpec,
+    references: References,
+    found: Found,
+    caller: Caller,
+) -> Inputs:
+    """Holds what was found against each other.
 
     Raises:
-        Problem: `invalid_request` for what is not there, `forbidden`, `model_refused`,
-            `object_missing`, `direction_invalid`, and `incompatible_inputs` or `targets_invalid`
-            naming what differs.
+        Problem: `forbidden`, `model_refused`, `model_not_ready`, `not_supported`,
+            `invalid_request`, `direction_invalid`, and `incompatible_inputs` or
+            `targets_invalid` naming what differs.
     """
-    if isinstance(spec, TrajectoryJob):
-        path = find_path(session, caller, spec)
-        lookup.may_submit(caller, path.origin.model.project, "/model")
-        _require_recalibratable(spec, path.origin)
-        datasets = _datasets(session, caller, spec, path.origin)
-        directions = {
-            axis: Wanted(path.direction(spec, component), None, Needs(), "")
-            for axis, component in (("x", 1), ("y", 2))
-        }
-        return Inputs(path.origin, None, datasets, directions, path)
-    checkpoint, model = lookup.checkpoint(session, caller, spec.origin, "/origin")
-    lookup.may_submit(caller, model.project, "/origin")
-    origin = Origin(checkpoint, model, sockets_of(model))
+    origin = _origin(references, found, caller)
     _require_recalibratable(spec, origin)
-    datasets = _datasets(session, caller, spec, origin)
-    search = _Search(session, caller, origin, datasets)
-    match spec:
-        case InterpolationJob():
-            target = recording.far_end(session, caller, origin, spec.target, "/target")
-            line = SPEC.validate_python({"kind": "between", "target": spec.target})
-            wanted = Wanted(line, None, Needs(target=target), "")
-            return Inputs(origin, target, datasets, {"x": wanted})
-        case LineJob():
-            return Inputs(origin, None, datasets, search.lines(spec))
-        case SurfaceJob():
-            return Inputs(origin, None, datasets, search.plane(spec.directions, "/directions"))
-        case CurvatureJob():
-            directions = {} if spec.map is None else search.plane(spec.map.directions, _MAP_AT)
-            directions |= {
-                f"along{i}": search.find(choice, f"/along/{i}", "x")
-                for i, choice in enumerate(spec.along)
-            }
-            return Inputs(origin, None, datasets, directions)
+    runs = path.runs_of(references.runs, found, origin) if references.runs else ()
+    for named in references.datasets:
+        recording.require_evaluable(origin, found.datasets[named.id], named.at)
+    datasets = tuple(found.datasets[named.id] for named in references.datasets)
+    fitting = _Fitting(found, origin, datasets)
+    made = question.axes_of_path(spec, [c.id for run in runs for c in run.checkpoints])
+    return Inputs(
+        origin,
+        None if references.target is None else found.checkpoints[references.target.id],
+        datasets,
+        {axis: Wanted(direction, None, Needs(), "") for axis, direction in made.items()}
+        | {axis: fitting.direction(asked) for axis, asked in references.directions.items()},
+        runs,
+    )
 
 
-_MAP_AT = "/map/directions"
+def require_two_directions(question: Question[QuestionSpec], specs: Mapping[str, Spec]) -> None:
+    """Raises Problem `direction_invalid` where the directions of a plane are one."""
+    if {"x", "y"} <= specs.keys() and spec_digest(specs["x"]) == spec_digest(specs["y"]):
+        raise Problem(
+            "direction_invalid",
+            "x and y are the same direction, so they span a line and no plane; give y another "
+            "seed, target, object or prefix",
+            pointer=f"{question.directions_at}/y",
+        )
 
 
-def _require_recalibratable(spec: AnyJob, origin: Origin) -> None:
+def _origin(references: References, found: Found, caller: Caller) -> Origin:
+    if references.origin is None:
+        first = references.runs[0]
+        origin = path.origin_of(references.runs, found)
+        lookup.may_submit(caller, origin.model.project, f"{first.at}/model")
+        return origin
+    checkpoint = found.checkpoints[references.origin.id]
+    model = found.model_of(checkpoint)
+    lookup.may_submit(caller, model.project, references.origin.at)
+    return Origin(checkpoint, model, sockets_of(model))
+
+
+def _require_recalibratable(spec: QuestionSpec, origin: Origin) -> None:
     """Raises Problem `not_supported` where running statistics cannot be recomputed."""
     if spec.buffers is not BufferPolicy.RECALIBRATE:
         return
-    if isinstance(spec, CurvatureJob):
-        raise Problem(
-            "not_supported",
-            "curvature is taken with statistics that do not move with the weights; use the "
-            "buffers `frozen` or `interpolate`",
-            pointer="/buffers",
-        )
     if not (origin.model.signature or {}).get("recalibratable", False):
         raise Problem(
             "not_supported",
@@ -163,43 +143,20 @@ def _require_recalibratable(spec: AnyJob, origin: Origin) -> None:
 
 
 @dataclass(frozen=True)
-class _Search:
+class _Fitting:
     """Directions at an origin, for a job over these data sets."""
 
-    session: Session
-    caller: Caller
+    found: Found
     origin: Origin
     datasets: tuple[DatasetRecord, ...]
 
-    def plane(self, directions: PlaneDirections, at: str) -> dict[str, Wanted]:
-        return {
-            "x": self.find(directions.x, f"{at}/x", "x"),
-            "y": self.find(directions.y, f"{at}/y", "y"),
-        }
-
-    def lines(self, spec: LineJob) -> dict[str, Wanted]:
-        """One direction, or random ones of growing seeds."""
-        if not isinstance(spec.direction, RandomDirection):
-            return {"line0": self.find(spec.direction, "/direction", "x")}
-        seeds = range(spec.direction.seed, spec.direction.seed + spec.repeats)
-        return {
-            f"line{k}": self.find(
-                spec.direction.model_copy(update={"seed": seed}), "/direction", "x"
-            )
-            for k, seed in enumerate(seeds)
-        }
-
-    def find(self, choice: DirectionChoice, at: str, stream: str) -> Wanted:
-        """A direction given inline, or by id.
-
-        Args:
-            stream: of a random direction's seed, where it names none.
-        """
+    def direction(self, asked: AskedDirection) -> Wanted:
+        """A direction given inline, or by id."""
+        choice, at = asked.choice, asked.at
         if not isinstance(choice, str):
-            made = self._over_data(with_axis(choice, "y" if stream == "y" else "x"), at)
-            needs = recording.look_up(self.session, self.caller, self.origin, made, at)
-            return Wanted(made, None, needs, at)
-        saved = lookup.direction(self.session, self.caller, choice, at)
+            made = self._over_data(with_axis(choice, asked.stream), at)
+            return Wanted(made, None, recording.needs_of(self.found, self.origin, made, at), at)
+        saved = self.found.directions[choice]
         if saved.project != self.origin.model.project:
             raise Problem(
                 "incompatible_inputs",
@@ -219,8 +176,7 @@ class _Search:
                     "wait for that job",
                     pointer=at,
                 )
-        needs = recording.look_up(self.session, self.caller, self.origin, own, at)
-        return Wanted(own, saved, needs, at)
+        return Wanted(own, saved, recording.needs_of(self.found, self.origin, own, at), at)
 
     def _over_data(self, spec: Spec, at: str) -> Spec:
         """A gradient or eigenvector over one of the job's data sets, the first unless named."""
@@ -238,7 +194,7 @@ class _Search:
 
     def _borrowed(self, saved: DirectionRecord, at: str) -> Wanted:
         """A direction made at another checkpoint: its very tensors, as uploaded ones would be."""
-        made_at = models.get(self.session, saved.model_id)
+        made_at = self.found.models.get(saved.model_id)
         if made_at is not None and made_at.id != self.origin.model.id:
             recording.require_same_tensors(self.origin.sockets, made_at, at)
         if saved.object is None:
@@ -249,12 +205,3 @@ class _Search:
                 pointer=at,
             )
         return Wanted(UploadedDirection(object=saved.object), None, Needs(), at)
-
-
-def _datasets(
-    session: Session, caller: Caller, spec: AnyJob, origin: Origin
-) -> tuple[DatasetRecord, ...]:
-    return tuple(
-        recording.evaluable(session, caller, origin, identity, f"/datasets/{i}")
-        for i, identity in enumerate(spec.datasets)
-    )

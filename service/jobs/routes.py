@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from service.domain.ids import JobId, ModelId, ProjectName
-from service.domain.jobs import JOB_SPEC
+from service.domain.questions.table import examples, job_spec
 from service.domain.states import FINISHED_JOB, JobState
 from service.http.dependencies import Principal, ServicesOf, Transaction
 from service.http.documentation import problems
@@ -20,7 +20,7 @@ from service.inputs import lookup
 from service.inputs.bodies import Exact
 from service.inputs.lookup import Caller
 from service.jobs import following, service
-from service.jobs.schemas import EXAMPLES, EventList, JobKind, JobOut, JobPage
+from service.jobs.schemas import EventList, JobKind, JobOut, JobPage
 from service.jobs.shown import shown, shown_event
 from service.ledger import jobs
 from service.ledger.records import JobRecord
@@ -61,7 +61,7 @@ Prefer = Annotated[
     },
 )
 async def submit(
-    body: Annotated[Any, Exact(JOB_SPEC), Body(openapi_examples=EXAMPLES)],
+    body: Annotated[Any, Exact(job_spec()), Body(openapi_examples=dict(examples()))],
     response: Response,
     services: ServicesOf,
     caller: Principal,

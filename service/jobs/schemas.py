@@ -4,99 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
 from service.domain.ids import JobId, LandscapeId, ModelId
+from service.domain.questions.table import INGEST, kinds
 from service.domain.states import JobState
 
-#: Shown in the API's documentation, and posted by its tests.
-EXAMPLES: Final[dict[str, Any]] = {
-    "interpolation": {
-        "summary": "The line through two checkpoints",
-        "value": {
-            "kind": "interpolation",
-            "origin": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
-            "target": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c4",
-            "alpha": {"min": -0.5, "max": 1.5, "num": 51},
-            "datasets": ["dst_01k5m8z3r7q9w2x4y6t8v0b1c5"],
-            "buffers": "frozen",
-        },
-    },
-    "line": {
-        "summary": "Five random directions, one after another",
-        "value": {
-            "kind": "line",
-            "origin": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
-            "direction": {"kind": "random", "seed": 1, "normalize": "filter"},
-            "repeats": 5,
-            "alpha": {"min": -1, "max": 1, "num": 51},
-            "datasets": ["dst_01k5m8z3r7q9w2x4y6t8v0b1c5"],
-        },
-    },
-    "surface": {
-        "summary": "A filter-normalised surface",
-        "value": {
-            "kind": "surface",
-            "origin": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
-            "directions": {
-                "x": {"kind": "random", "seed": 1, "normalize": "filter"},
-                "y": {"kind": "random", "seed": 2, "normalize": "filter"},
-            },
-            "grid": {
-                "x": {"min": -1, "max": 1, "num": 51},
-                "y": {"min": -1, "max": 1, "num": 51},
-            },
-            "datasets": ["dst_01k5m8z3r7q9w2x4y6t8v0b1c5"],
-        },
-    },
-    "surface_adaptive": {
-        "summary": "A surface from few evaluations, within 3 % of the loss",
-        "value": {
-            "kind": "surface",
-            "origin": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
-            "directions": {
-                "x": {"kind": "random", "seed": 1, "normalize": "filter"},
-                "y": {"kind": "random", "seed": 2, "normalize": "filter"},
-            },
-            "grid": {
-                "x": {"min": -1, "max": 1, "num": 51},
-                "y": {"min": -1, "max": 1, "num": 51},
-            },
-            "datasets": ["dst_01k5m8z3r7q9w2x4y6t8v0b1c5"],
-            "sampling": {"mode": "adaptive", "tolerance": 0.03},
-        },
-    },
-    "surface_saved_directions": {
-        "summary": "A surface along saved directions",
-        "value": {
-            "kind": "surface",
-            "origin": "ckp_01k5m8z3r7q9w2x4y6t8v0b1c3",
-            "directions": {
-                "x": "dir_01k5m8z3r7q9w2x4y6t8v0b1c6",
-                "y": "dir_01k5m8z3r7q9w2x4y6t8v0b1c7",
-            },
-            "grid": {
-                "x": {"min": -1, "max": 1, "num": 25},
-                "y": {"min": -1, "max": 1, "num": 25},
-            },
-            "datasets": ["dst_01k5m8z3r7q9w2x4y6t8v0b1c5"],
-            "precision": "float64",
-        },
-    },
-}
-
-
-class JobKind(StrEnum):
-    """Kinds of job; `ingest` is the service's own."""
-
-    INTERPOLATION = "interpolation"
-    LINE = "line"
-    SURFACE = "surface"
-    TRAJECTORY = "trajectory"
-    CURVATURE = "curvature"
-    INGEST = "ingest"
+if TYPE_CHECKING:
+    JobKind = StrEnum
+else:
+    JobKind = StrEnum("JobKind", {kind.upper(): kind for kind in (*kinds(), INGEST)})
+    JobKind.__doc__ = "Kinds of job; `ingest` is the service's own."
 
 
 class ProgressOut(BaseModel):

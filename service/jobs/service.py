@@ -9,17 +9,18 @@ from typing import Any
 
 from service.domain.digests import digest_json
 from service.domain.directions import BetweenDirection
-from service.domain.jobs import AnyJob as JobSpec
-from service.domain.jobs import CurvatureJob, LineJob, SurfaceJob, shape_of
-from service.domain.problems import Problem
+from service.domain.questions.question import Question
+from service.domain.questions.spec import QuestionSpec
+from service.domain.questions.table import question_of
 from service.http.idempotency import reused
 from service.http.services import Services
 from service.inputs import recording
-from service.inputs.directions import Spec, spec_digest, spec_json
+from service.inputs.directions import Spec, spec_json
+from service.inputs.finding import find
 from service.inputs.lookup import Caller
 from service.inputs.plain import plain_json
 from service.jobs import identity
-from service.jobs.request import Inputs, look_up, require_size
+from service.jobs.request import Inputs, judge, require_size, require_two_directions
 from service.ledger import jobs
 from service.ledger.records import Idempotency, JobRecord, NewJob
 from service.ledger.session import Session
@@ -40,7 +41,7 @@ class Submitted:
 
 
 def submit(
-    services: Services, caller: Caller, spec: JobSpec, idempotency_key: str | None
+    services: Services, caller: Caller, spec: QuestionSpec, idempotency_key: str | None
 ) -> Submitted:
     """Records a job and its first unit, or finds the job that already answers the question.
 
@@ -51,13 +52,15 @@ def submit(
         Problem: whatever is wrong with the request; `idempotency_key_reused` for another body
             under a used key.
     """
-    request = digest_json(plain_json(spec))
+    question, request = question_of(spec), digest_json(plain_json(spec))
+    references = question.references(spec)
     with services.database.transaction() as session:
         replayed = _replayed(session, caller, idempotency_key, request)
         if replayed is not None:
             return replayed
-        require_size(spec, services.settings.max_grid_cells)
-        inputs = look_up(session, caller, spec)
+        require_size(question, spec, services.settings.max_grid_cells)
+        found = find(session, caller, references)
+    inputs = judge(question, spec, references, found, caller)
     specs: dict[str, Spec] = {
         axis: wanted.spec
         if wanted.saved is not None
@@ -71,14 +74,14 @@ def submit(
         )
         for axis, wanted in inputs.directions.items()
     }
-    _require_two_directions(spec, specs)
-    question = _question(spec, inputs, specs)
+    require_two_directions(question, specs)
+    digest = _digest(spec, inputs, specs)
     with services.database.transaction() as session:
         replayed = _replayed(session, caller, idempotency_key, request)
         if replayed is not None:
             return replayed
         project = inputs.origin.model.project
-        same = None if spec.force else jobs.find_same(session, project, question)
+        same = None if spec.force else jobs.find_same(session, project, digest)
         if same is not None:
             return Submitted(same, new=False)
         recorded = {
@@ -93,13 +96,13 @@ def submit(
             NewJob(
                 project=project,
                 kind=spec.kind,
-                spec=_resolved(spec, inputs, specs),
-                input_digest=question,
+                spec=_resolved(question, spec, inputs, specs),
+                input_digest=digest,
                 model_id=inputs.origin.model.id,
                 origin=inputs.origin.checkpoint.id,
                 directions=recorded,
                 priority=spec.priority,
-                cells_total=prod(shape_of(spec)),
+                cells_total=prod(question.shape(spec)),
                 tags=tuple(sorted(spec.tags)),
                 force=spec.force,
                 created_by=caller.key.id,
@@ -124,17 +127,7 @@ def _replayed(session: Session, caller: Caller, key: str | None, request: str) -
     return None if job is None else Submitted(job, new=False, replayed=True)
 
 
-def _require_two_directions(spec: JobSpec, specs: Mapping[str, Spec]) -> None:
-    if {"x", "y"} <= specs.keys() and spec_digest(specs["x"]) == spec_digest(specs["y"]):
-        raise Problem(
-            "direction_invalid",
-            "x and y are the same direction, so they span a line and no plane; give y another "
-            "seed, target, object or prefix",
-            pointer="/map/directions/y" if isinstance(spec, CurvatureJob) else "/directions/y",
-        )
-
-
-def _question(spec: JobSpec, inputs: Inputs, specs: Mapping[str, Spec]) -> str:
+def _digest(spec: QuestionSpec, inputs: Inputs, specs: Mapping[str, Spec]) -> str:
     model = inputs.origin.model
     return identity.input_digest(
         spec,
@@ -155,28 +148,21 @@ def _question(spec: JobSpec, inputs: Inputs, specs: Mapping[str, Spec]) -> str:
             )
             for axis, resolved in specs.items()
         },
-        path=() if inputs.path is None else inputs.path.question,
+        path=[run.question for run in inputs.runs],
     )
 
 
-def _resolved(spec: JobSpec, inputs: Inputs, specs: Mapping[str, Spec]) -> dict[str, Any]:
+def _resolved(
+    question: Question[QuestionSpec],
+    spec: QuestionSpec,
+    inputs: Inputs,
+    specs: Mapping[str, Spec],
+) -> dict[str, Any]:
     """The spec as recorded: defaults filled in, inline directions settled, saved ones by id."""
-    body: dict[str, Any] = plain_json(spec)
     shown = {
         axis: saved.id
         if (saved := inputs.directions[axis].saved) is not None
         else spec_json(resolved)
         for axis, resolved in specs.items()
     }
-    match spec:
-        case SurfaceJob():
-            body["directions"] = shown
-        case LineJob():
-            body["direction"] = shown["line0"]
-        case CurvatureJob():
-            if spec.map is not None:
-                body["map"]["directions"] = {axis: shown[axis] for axis in ("x", "y")}
-            body["along"] = [shown[f"along{i}"] for i in range(len(spec.along))]
-        case _ if inputs.path is not None:
-            body = inputs.path.resolved(body)
-    return body
+    return question.recorded(spec, plain_json(spec), shown, [run.recorded for run in inputs.runs])

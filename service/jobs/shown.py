@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.domain.questions.table import INGEST
 from service.jobs.schemas import EventOut, JobOut, ProgressOut
 from service.ledger.records import EventRecord, JobRecord, Progress
 
@@ -14,7 +15,7 @@ def shown(job: JobRecord, progress: Progress) -> JobOut:
         "events": f"{here}/events",
         "model": f"/v1/models/{job.model_id}",
     }
-    if job.kind != "ingest":
+    if job.kind != INGEST:
         links |= {"partial": f"{here}/partial.json", "partial_figure": f"{here}/partial.png"}
     if job.state in ("queued", "running"):
         links["cancel"] = f"{here}/cancel"

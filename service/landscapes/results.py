@@ -13,9 +13,10 @@ from pydantic import TypeAdapter
 from service.domain import trajectory
 from service.domain.derived import measure
 from service.domain.digests import digest_json, hex_of
-from service.domain.jobs import TrajectoryJob
 from service.domain.lines import gathered
 from service.domain.problems import Problem
+from service.domain.questions.table import INGEST
+from service.domain.questions.trajectory.spec import TrajectoryJob
 from service.domain.results import GridResult, Tile, assemble, decode_npz, unique_names
 from service.domain.units import JobPlan
 from service.figures import Caption, Named
@@ -138,7 +139,7 @@ def partial_of(session: Session, job: JobRecord) -> Partial:
     Raises:
         Problem: `conflict` before the job is planned, `not_supported` for an ingest.
     """
-    if job.kind == "ingest":
+    if job.kind == INGEST:
         raise Problem("not_supported", f"{job.id} is a model's ingest; it has no grid")
     if job.plan is None:
         raise Problem(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
 from service.domain.ids import CheckpointId, JobId, LandscapeId, ModelId
+from service.domain.questions.table import kinds
 
 
 class SortBy(StrEnum):
@@ -32,13 +33,11 @@ class SortBy(StrEnum):
     MOST_SHARPNESS = "-sharpness"
 
 
-class LandscapeKind(StrEnum):
-    """What was asked for."""
-
-    INTERPOLATION = "interpolation"
-    SURFACE = "surface"
-    TRAJECTORY = "trajectory"
-    CURVATURE = "curvature"
+if TYPE_CHECKING:
+    LandscapeKind = StrEnum
+else:
+    LandscapeKind = StrEnum("LandscapeKind", {kind.upper(): kind for kind in kinds()})
+    LandscapeKind.__doc__ = "What was asked for."
 
 
 class LandscapeOut(BaseModel):

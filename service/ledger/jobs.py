@@ -13,6 +13,7 @@ from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
 from service.domain.problems import Problem
+from service.domain.questions.table import INGEST
 from service.domain.states import FINISHED_JOB, JobState, ModelState, UnitState
 from service.domain.units import UnitKind
 from service.ledger import endings, outbox
@@ -30,8 +31,6 @@ from service.ledger.records import (
     UnitRecord,
 )
 from service.ledger.sqltext import json, one, record, records, rows, run
-
-INGEST: Final = "ingest"
 
 #: Finished tiles that the remaining time is guessed from.
 _RECENT_TILES: Final = 32

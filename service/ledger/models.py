@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.domain.digests import digest_json
 from service.domain.problems import Problem
+from service.domain.questions.table import INGEST
 from service.ledger import endings, jobs, objects, outbox
 from service.ledger import projects as project_names
 from service.ledger.identity import new_id
@@ -74,9 +75,9 @@ def create(
         session,
         NewJob(
             project=project,
-            kind=jobs.INGEST,
-            spec={"kind": jobs.INGEST, "model": identity},
-            input_digest=digest_json({"kind": jobs.INGEST, "model": identity}),
+            kind=INGEST,
+            spec={"kind": INGEST, "model": identity},
+            input_digest=digest_json({"kind": INGEST, "model": identity}),
             model_id=identity,
             created_by=created_by,
         ),

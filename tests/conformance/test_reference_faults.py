@@ -17,7 +17,9 @@ from torch.nn import functional as F
 
 from service.domain.cells import CellStatus
 from service.domain.grids import Axis, Grid
-from service.domain.jobs import JOB_SPEC, BufferPolicy, LineJob, Precision
+from service.domain.questions.line.spec import LineJob
+from service.domain.questions.spec import BufferPolicy, Precision
+from service.domain.questions.table import job_spec
 from service.domain.results import DatasetTile, Tile, assemble
 from service.domain.units import PLANE_ANCHORS, JobPlan
 from tests.support.module_network import ModuleNetwork, point_of, seeded
@@ -111,7 +113,7 @@ def test_the_seed_fixed_so_that_repeats_are_identical() -> None:
     assert not any(torch.equal(weights[i], weights[j]) for i in range(3) for j in range(i))
     again = random_direction(network, 2, "x").parameters["0.weight"]
     assert torch.equal(again, weights[1])
-    job = JOB_SPEC.validate_python(
+    job = job_spec().validate_python(
         {
             "kind": "line",
             "origin": "ckp_" + "0" * 26,

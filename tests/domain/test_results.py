@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.domain.cells import CellStatus
-from service.domain.jobs import BufferPolicy, Precision
+from service.domain.questions.spec import BufferPolicy, Precision
 from service.domain.results import (
     DatasetTile,
     GridResult,

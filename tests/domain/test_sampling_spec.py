@@ -9,7 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from service.domain.grids import cut_tiles
-from service.domain.jobs import JOB_SPEC, AdaptiveSampling, ExactSampling, SurfaceJob
+from service.domain.questions.spec import AdaptiveSampling, ExactSampling
+from service.domain.questions.surface.spec import SurfaceJob
+from service.domain.questions.table import job_spec
 from service.domain.units import (
     PLANE_ANCHORS,
     BufferPolicy,
@@ -31,7 +33,7 @@ def surface(**change: Any) -> SurfaceJob:
         "datasets": ["dst_01k5m8z3r7q9w2x4y6t8v0b1c5"],
         **change,
     }
-    spec = JOB_SPEC.validate_python(body)
+    spec = job_spec().validate_python(body)
     assert isinstance(spec, SurfaceJob)
     return spec
 
@@ -47,7 +49,7 @@ def test_left_out_it_is_exact_and_written_as_ever() -> None:
 def test_adaptive_has_its_defaults_written_out() -> None:
     spec = surface(sampling={"mode": "adaptive"})
     assert spec.sampling == AdaptiveSampling(mode="adaptive", tolerance=0.03, audit=0.05)
-    assert JOB_SPEC.validate_python(spec.model_dump(mode="json")) == spec
+    assert job_spec().validate_python(spec.model_dump(mode="json")) == spec
 
 
 @pytest.mark.parametrize(

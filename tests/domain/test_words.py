@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from service.domain import problems, states
 from service.domain.digests import canonical_json, digest_bytes, digest_chunks, digest_json, hex_of
 from service.domain.ids import is_id, make_id
-from service.domain.jobs import JOB_SPEC
+from service.domain.questions.table import job_spec
 
 
 @given(st.integers(0, (1 << 48) - 1), st.binary(min_size=10, max_size=10))
@@ -71,7 +71,7 @@ def surface(**changes: object) -> dict[str, object]:
 
 
 def test_a_surface_has_the_defaults_of_the_paper() -> None:
-    spec = JOB_SPEC.validate_python(surface())
+    spec = job_spec().validate_python(surface())
     assert spec.kind == "surface"
     x = spec.directions.x
     assert not isinstance(x, str)
@@ -94,11 +94,11 @@ def test_a_surface_has_the_defaults_of_the_paper() -> None:
 )
 def test_bad_specs_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        JOB_SPEC.validate_python(bad)
+        job_spec().validate_python(bad)
 
 
 def test_an_interpolation_needs_only_its_ends_and_data() -> None:
-    spec = JOB_SPEC.validate_python(
+    spec = job_spec().validate_python(
         {"kind": "interpolation", "origin": CKP, "target": OTHER, "datasets": [DST]}
     )
     assert spec.kind == "interpolation"

@@ -12,7 +12,8 @@ import numpy as np
 from service.domain.cells import CellStatus
 from service.domain.derived import measure
 from service.domain.digests import digest_bytes
-from service.domain.jobs import JOB_SPEC, InterpolationJob
+from service.domain.questions.interpolation.spec import InterpolationJob
+from service.domain.questions.table import job_spec
 from service.domain.results import (
     DatasetTile,
     GridResult,
@@ -71,7 +72,7 @@ class ByHand:
         """Plans the job with directions of zeros."""
         claimed = self.claim()
         assert claimed.unit.kind == "prepare", claimed.unit
-        spec = JOB_SPEC.validate_python(claimed.job.spec)
+        spec = job_spec().validate_python(claimed.job.spec)
         line = isinstance(spec, InterpolationJob)
         planned = []
         for axis, record in sorted(claimed.inputs.directions.items()):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.jobs import JOB_SPEC
+from service.domain.questions.table import job_spec
 from service.jobs.identity import Direction, Program, Samples, input_digest
 
 LINE: dict[str, Any] = {
@@ -40,7 +40,7 @@ PLANE: dict[str, Any] = {
 
 
 def digest(body: dict[str, Any], inputs: dict[str, Any]) -> str:
-    return input_digest(JOB_SPEC.validate_python(body), **inputs)
+    return input_digest(job_spec().validate_python(body), **inputs)
 
 
 @pytest.mark.parametrize(

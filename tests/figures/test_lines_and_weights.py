@@ -9,8 +9,8 @@ import pytest
 from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 
-from service.domain.jobs import BufferPolicy, Precision
 from service.domain.lines import gathered
+from service.domain.questions.spec import BufferPolicy, Precision
 from service.domain.results import DatasetTile, GridResult, Tile, assemble
 from service.domain.units import PLANE_ANCHORS, JobPlan
 from service.domain.weights import WeightHistograms

@@ -12,12 +12,11 @@ from jsonschema import Draft202012Validator
 from lossatlas.grids import Grid
 from pydantic import TypeAdapter
 
-from service.domain.jobs import JOB_SPEC
 from service.domain.problems import KINDS
+from service.domain.questions.table import examples, job_spec
 from service.http.app import document
 from service.http.authentication import is_public
 from service.http.documentation import examples_of
-from service.jobs.schemas import EXAMPLES
 from service.landscapes.grid import EXAMPLE
 from service.main import ROUTERS, openapi_text
 from tests.features.caller import Caller
@@ -67,8 +66,8 @@ def test_every_body_has_an_example(path: str, operation: dict[str, Any]) -> None
 
 
 def test_examples_are_valid() -> None:
-    adapter: TypeAdapter[Any] = JOB_SPEC
-    for example in EXAMPLES.values():
+    adapter: TypeAdapter[Any] = job_spec()
+    for example in examples().values():
         adapter.validate_python(example["value"])
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.domain.jobs import JOB_SPEC
 from service.domain.problems import Problem
+from service.domain.questions.table import job_spec
 from service.inputs.bodies import read
 
 CHECKPOINT = "ckp_" + "0" * 26
@@ -42,14 +42,14 @@ def line(**changes: Any) -> dict[str, Any]:
 
 def pointers(body: Any) -> list[str]:
     with pytest.raises(Problem) as caught:
-        read(JOB_SPEC, body)
+        read(job_spec(), body)
     assert caught.value.code == "invalid_request"
     return [error.pointer for error in caught.value.errors]
 
 
 def test_good_bodies_are_read() -> None:
-    assert read(JOB_SPEC, surface()).grid.cells == 9
-    assert read(JOB_SPEC, line()).target == OTHER
+    assert read(job_spec(), surface()).grid.cells == 9
+    assert read(job_spec(), line()).target == OTHER
 
 
 @pytest.mark.parametrize(
@@ -89,5 +89,5 @@ def test_pointers(body: Any, expected: list[str]) -> None:
 
 def test_an_unknown_kind_names_those_there_are() -> None:
     with pytest.raises(Problem) as caught:
-        read(JOB_SPEC, {"kind": "volume"})
+        read(job_spec(), {"kind": "volume"})
     assert all(f"'{kind}'" in caught.value.detail for kind in ("interpolation", "line", "surface"))

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from service.domain.digests import digest_json
-from service.domain.jobs import BufferPolicy, Precision
+from service.domain.questions.spec import BufferPolicy, Precision
 from service.domain.units import PLANE_ANCHORS, JobPlan, PlannedDirection
 from service.ledger import checkpoints, datasets, directions, jobs, keys, models, objects, units
 from service.ledger.records import (

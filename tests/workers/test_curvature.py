@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from service.domain.cells import CellStatus
-from service.domain.jobs import JOB_SPEC
 from service.domain.problems import Problem
+from service.domain.questions.table import job_spec
 from service.domain.results import Tile
 from tests.support.module_network import ModuleNetwork, point_of, seeded
 from workers.computation.context import JobContext
@@ -83,7 +83,7 @@ def _asked(**changes: Any) -> dict[str, Any]:
         "precision": "float64",
         **changes,
     }
-    body: dict[str, Any] = JOB_SPEC.validate_python(spec).model_dump(mode="json")
+    body: dict[str, Any] = job_spec().validate_python(spec).model_dump(mode="json")
     return body
 
 

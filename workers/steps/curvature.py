@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from service.domain.grids import Axis
-from service.domain.jobs import CurvatureJob
+from service.domain.questions.curvature.spec import CurvatureJob
 from service.domain.units import CurvaturePlan, JobPlan
 from workers.childprocess import ChildDied
 from workers.tools import InHand

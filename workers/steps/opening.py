@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from service.domain.jobs import InterpolationJob, TrajectoryJob
+from service.domain.questions.interpolation.spec import InterpolationJob
+from service.domain.questions.trajectory.spec import TrajectoryJob
 from workers.protocol import Frame
 from workers.tools import InHand
 

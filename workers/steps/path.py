@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.grids import Axis
-from service.domain.jobs import TrajectoryJob
+from service.domain.questions.trajectory.spec import TrajectoryJob
 from service.domain.trajectory import attachments, provenance, rows_of
 from service.domain.units import JobPlan, TrajectoryPlan
 from workers.childprocess import ChildDied

@@ -11,14 +11,12 @@ from typing import Any
 
 from service.domain.digests import digest_bytes
 from service.domain.grids import Axis, first_tile_size, tile_size
-from service.domain.jobs import (
-    AnyJob,
-    CurvatureJob,
-    InterpolationJob,
-    LineJob,
-    SurfaceJob,
-    TrajectoryJob,
-)
+from service.domain.questions.curvature.spec import CurvatureJob
+from service.domain.questions.interpolation.spec import InterpolationJob
+from service.domain.questions.line.spec import LineJob
+from service.domain.questions.spec import QuestionSpec
+from service.domain.questions.surface.spec import SurfaceJob
+from service.domain.questions.trajectory.spec import TrajectoryJob
 from service.domain.units import (
     LINE_ANCHORS,
     PLANE_ANCHORS,
@@ -93,7 +91,7 @@ def _request(hand: InHand) -> dict[str, Any]:
     }
 
 
-def _compared(spec: AnyJob) -> list[tuple[float, float]]:
+def _compared(spec: QuestionSpec) -> list[tuple[float, float]]:
     """Where a reduced precision is compared with float32: the centre, corners, and half-way.
 
     A trajectory's axes are not known yet: the child takes points of its path.
@@ -116,7 +114,7 @@ def _compared(spec: AnyJob) -> list[tuple[float, float]]:
             return []
 
 
-def _orthogonalise(spec: AnyJob) -> bool:
+def _orthogonalise(spec: QuestionSpec) -> bool:
     match spec:
         case SurfaceJob():
             return spec.orthogonalise
@@ -139,7 +137,7 @@ def _direction(hand: InHand, axis: str) -> dict[str, Any]:
     }
 
 
-def _axes(spec: AnyJob, body: Any) -> tuple[Axis, Axis | None]:
+def _axes(spec: QuestionSpec, body: Any) -> tuple[Axis, Axis | None]:
     """The axes that the spec asks for, or that the path needs; None for the second of a line."""
     match spec:
         case InterpolationJob():
@@ -153,9 +151,11 @@ def _axes(spec: AnyJob, body: Any) -> tuple[Axis, Axis | None]:
         case LineJob():
             # the second axis counts the directions
             return spec.alpha, Axis(min=0, max=spec.repeats - 1, num=spec.repeats)
+        case _:
+            raise ValueError(f"no axes of a {spec.kind}")
 
 
-def _anchors(spec: AnyJob, path: TrajectoryPlan | None) -> tuple[tuple[float, float], ...]:
+def _anchors(spec: QuestionSpec, path: TrajectoryPlan | None) -> tuple[tuple[float, float], ...]:
     """The centre or the ends; after a trajectory's centre the places of its checkpoints."""
     if isinstance(spec, InterpolationJob):
         return LINE_ANCHORS

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.jobs import InterpolationJob, LineJob
+from service.domain.questions.interpolation.spec import InterpolationJob
+from service.domain.questions.line.spec import LineJob
 from service.domain.results import Tile
 from service.domain.units import JobPlan
 from service.ledger import units

@@ -1,0 +1,1 @@
+"""The line through two checkpoints: everything pure that is this kind's."""

@@ -1,0 +1,1 @@
+"""Lines along directions from a checkpoint: everything pure that is this kind's."""

@@ -1,0 +1,102 @@
+"""What a kind of question says of itself. Knows no kind; every kind is one folder beside this file.
+
+Owns the interface between the kinds and the code that serves all of them: what is asked, what it
+refers to, what makes two of them the same, and what they are called. Pure.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from service.domain.directions import AnyDirection
+from service.domain.questions.references import References
+from service.domain.questions.spec import BufferPolicy, QuestionSpec
+
+S = TypeVar("S", bound=QuestionSpec)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a kind is called.
+
+    Attributes:
+        name: in tables and facets, such as "Surface".
+        shows: what its figure shows, for those who do not see it, such as "Loss surface".
+        thumbnail: the view of small pictures in lists; None is the usual one.
+    """
+
+    name: str
+    shows: str
+    thumbnail: str | None = None
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run as it was found: every checkpoint named."""
+
+    checkpoints: Sequence[str]
+    label: str
+
+
+class Question(ABC, Generic[S]):
+    """One kind of question.
+
+    Attributes:
+        kind: on the wire and in the ledger.
+        spec: the type of what callers submit; its field `kind` has this kind as its only value.
+        words: what it is called.
+        size_at: pointer of the field that makes the grid smaller.
+        directions_at: pointer of the plane's directions, where it has a plane.
+        examples: bodies for the API's documentation, by name.
+    """
+
+    kind: ClassVar[str]
+    spec: type[S]
+    words: ClassVar[Words]
+    size_at: ClassVar[str] = "/grid"
+    directions_at: ClassVar[str] = "/directions"
+    examples: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @abstractmethod
+    def shape(self, spec: S) -> tuple[int, ...]:
+        """The grid's shape: (n,) for a line, (ny, nx) for a plane, (1,) for a single point."""
+
+    @abstractmethod
+    def references(self, spec: S) -> References:
+        """Everything that the spec names, with the pointer of each field."""
+
+    def axes_of_path(self, spec: S, checkpoints: Sequence[str]) -> Mapping[str, AnyDirection]:
+        """Directions by axis that the found checkpoints make, one run after another; none usually.
+
+        Args:
+            checkpoints: ids of every run, in order.
+        """
+        return {}
+
+    def recorded(
+        self,
+        spec: S,
+        body: Mapping[str, Any],
+        directions: Mapping[str, Any],
+        runs: Sequence[RecordedRun],
+    ) -> dict[str, Any]:
+        """The spec as it is put on record: directions settled, every checkpoint named.
+
+        Args:
+            body: the spec as JSON, defaults filled in.
+            directions: by axis: the id of a saved one, or the settled spec.
+            runs: in the order of `References.runs`.
+        """
+        return dict(body)
+
+    def unasked(self, spec: S) -> frozenset[str]:
+        """Fields that count for nothing beside the others of this spec, in its identity."""
+        return frozenset()
+
+
+def unused(spec: QuestionSpec) -> frozenset[str]:
+    """Fields that count for nothing in any kind's spec beside the others of this one."""
+    return frozenset() if spec.buffers is BufferPolicy.RECALIBRATE else frozenset({"recalibration"})

@@ -1,0 +1,1 @@
+"""Surfaces over a plane: everything pure that is this kind's."""

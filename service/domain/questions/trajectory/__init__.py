@@ -1,0 +1,1 @@
+"""The path of training on its plane: everything pure that is this kind's."""
