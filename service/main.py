@@ -32,6 +32,7 @@ from service.keys import service as key_service
 from service.keys.routes import router as keys_router
 from service.landscapes.differences import router as differences_router
 from service.landscapes.editing import router as landscape_edits_router
+from service.landscapes.formats.routes import router as formats_router
 from service.landscapes.routes import router as landscapes_router
 from service.landscapes.sharing.routes import router as sharing_router
 from service.ledger import schema
@@ -58,6 +59,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     directions_router,
     jobs_router,
     landscapes_router,
+    formats_router,
     landscape_edits_router,
     differences_router,
     sharing_router,

@@ -19,7 +19,7 @@ from service.domain.cells import CellStatus
 from service.domain.problems import Problem
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.trajectory import Trajectory
-from service.figures import views_of
+from service.figures import VIEWS, views_of
 from service.http.authentication import KeyHolder
 from service.http.services import Services
 from service.inputs import lookup
@@ -35,17 +35,7 @@ TURN: Final = "turn"
 #: As many cells as an interactive page takes, and as slices are cut from.
 MOST_CELLS: Final = 250_000
 
-_VIEWS: Final = {
-    "contour": "Contours",
-    "filled": "Filled",
-    "heatmap": "Heat map",
-    "surface": "Relief",
-    "curve": "Curve",
-    "weights": "Weights",
-    "spectrum": "Spectrum",
-    "layers": "Layers",
-    TURN: "Turn in 3-D",
-}
+_VIEWS: Final = {**{view.value: rule.label for view, rule in VIEWS.items()}, TURN: "Turn in 3-D"}
 _PROVENANCE: Final = (
     ("engine", "Engine"),
     ("dtype", "Precision"),
@@ -303,7 +293,8 @@ def _figures(
     query = {k: v for k, v in chosen.items() if (k, v) != ("view", TURN)}
     base = f"/v1/landscapes/{one.id}/figure"
     # a relief's many faces are less as pixels than as lines
-    narrow = "png" if chosen.get("view") == "surface" else "svg"
+    many = [view.value for view, rule in VIEWS.items() if rule.many_faces]
+    narrow = "png" if chosen.get("view") in many else "svg"
 
     def address(kind: str, theme: str, width: int) -> str:
         return f"{base}.{kind}?{urlencode({**query, 'theme': theme, 'width': width})}"

@@ -20,6 +20,7 @@ from service.catalog.assets import address_of
 from service.domain.problems import Problem
 from service.http.authentication import KeyHolder
 from service.http.problems import of_http, of_validation, request_id_of
+from service.landscapes.formats.table import FORMATS
 
 #: `same-origin`, since with `no-referrer` browsers would not say where a form came from.
 HEADERS: Final[Mapping[str, str]] = {
@@ -43,6 +44,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals["static"] = address_of
+    made.globals["formats"] = FORMATS
     made.filters.update(
         number=words.number,
         when=words.when,

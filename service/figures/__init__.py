@@ -3,13 +3,15 @@
 render(result, FigureOptions(view=View.CONTOUR, theme="dark"), "png")
 """
 
-from service.figures.options import Caption, FigureOptions, View, shape_of, views_of
+from service.figures.options import Caption, FigureOptions, View, shape_of
 from service.figures.overlay import MOST as MOST_OVERLAID
 from service.figures.overlay import Named
 from service.figures.render import Format, render, render_overlay
+from service.figures.views import VIEWS, view_of, views_of
 
 __all__ = [
     "MOST_OVERLAID",
+    "VIEWS",
     "Caption",
     "FigureOptions",
     "Format",
@@ -18,5 +20,6 @@ __all__ = [
     "render",
     "render_overlay",
     "shape_of",
+    "view_of",
     "views_of",
 ]

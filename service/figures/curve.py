@@ -16,16 +16,18 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.curvature import is_point
 from service.domain.lines import Lines
 from service.domain.results import GridResult
 from service.figures.colorbar import value_label
 from service.figures.fitting import fit
 from service.figures.frame import axis_label, coordinate_ticks, dress, value_ticks
 from service.figures.legend import Entry, void_entry, void_look
-from service.figures.options import FigureOptions
+from service.figures.options import FigureOptions, View
 from service.figures.page import Page
 from service.figures.scale import Scale, scale_of
 from service.figures.shown import Shown, chosen, counts, shown
+from service.figures.view import ViewRule
 from service.figures.voids import edges
 
 #: Data sets in order: train solid, test dashed.
@@ -324,3 +326,13 @@ def _alone(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     beside[1:] |= known[:-1]
     beside[:-1] |= known[1:]
     return known & ~beside
+
+
+CURVE: Final = ViewRule(
+    View.CURVE,
+    label="Curve",
+    where="along a line through weight space",
+    fits=lambda result: result.y is None and not is_point(result),
+    draw=lambda page, result, options, _grid, _path: Curve(page, result, options),
+    every_dataset=True,
+)

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
-from service.domain.curvature import array, is_point
+from service.domain.curvature import is_point
 from service.domain.results import GridResult
 from service.domain.sampling import ESTIMATED_ERROR, EVALUATED
-from service.domain.weights import WeightHistograms
 
 
 class View(StrEnum):
@@ -98,32 +97,6 @@ class FigureOptions:
             raise ValueError(f"levels must be 2 to 100, got {self.levels}")
         if self.vmin is not None and self.vmax is not None and not self.vmin < self.vmax:
             raise ValueError(f"vmin must be below vmax, got {self.vmin} and {self.vmax}")
-
-    def view_of(self, result: GridResult) -> View:
-        """The view asked for, or the usual one of such a grid.
-
-        Raises:
-            ValueError: the view does not fit the grid.
-        """
-        possible = views_of(result)
-        view = possible[0] if self.view is None else self.view
-        by_cell = self.metric in CURVATURE_METRICS | CELL_METRICS
-        if self.view is None and result.y is not None and by_cell:
-            view = View.HEATMAP
-        if view not in possible:
-            raise ValueError(f"view {view.value!r} does not fit {shape_of(result)}")
-        return view
-
-
-def views_of(result: GridResult) -> tuple[View, ...]:
-    """The views that fit a result, the usual one first."""
-    if result.y is not None:
-        return (View.CONTOUR, View.FILLED, View.HEATMAP, View.SURFACE)
-    if is_point(result):
-        layers = array(result, "layers.names") is not None
-        return (View.SPECTRUM, View.LAYERS) if layers else (View.SPECTRUM,)
-    counted = WeightHistograms.of(result) is not None
-    return (View.CURVE, View.WEIGHTS) if counted else (View.CURVE,)
 
 
 def shape_of(result: GridResult) -> str:

@@ -15,6 +15,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.results import DatasetGrid, GridResult
 from service.figures.colorbar import GAP, WIDTH, ColorBar, value_label
 from service.figures.frame import axis_label, coordinate_ticks, dress
 from service.figures.legend import Entry
@@ -22,8 +23,9 @@ from service.figures.numbers import labels, number
 from service.figures.options import FigureOptions, View
 from service.figures.page import MARGIN, Page
 from service.figures.path import PathDrawing
-from service.figures.scale import Scale
-from service.figures.shown import WORDS, Shown
+from service.figures.scale import Scale, scale_of_metric
+from service.figures.shown import WORDS, Shown, shown
+from service.figures.view import Draw, ViewRule
 from service.figures.voids import cell_edges, draw_voids
 
 #: Beyond this ratio of the ranges the plane is stretched to stay readable.
@@ -379,3 +381,37 @@ def _covered(values: NDArray[np.float64]) -> NDArray[np.bool_]:
         for dx in (0, 1):
             covered[dy : dy + full.shape[0], dx : dx + full.shape[1]] |= full
     return covered
+
+
+def drawing(view: View) -> Draw:
+    """Draws a plane so, or its cells where that would mislead."""
+
+    def draw(
+        page: Page,
+        result: GridResult,
+        options: FigureOptions,
+        grid: DatasetGrid,
+        path: PathDrawing | None,
+    ) -> Plane:
+        if result.y is None:
+            raise ValueError("a line is no plane")
+        values = shown(grid, options.metric)
+        scale = scale_of_metric(values.values, options)
+        return Plane(page, values, result.x, result.y, scale, options, view, path)
+
+    return draw
+
+
+def is_plane(result: GridResult) -> bool:
+    """Whether the grid has two axes."""
+    return result.y is not None
+
+
+CONTOUR, FILLED, HEATMAP = (
+    ViewRule(view, label=label, where="around {}", fits=is_plane, draw=drawing(view))
+    for view, label in (
+        (View.CONTOUR, "Contours"),
+        (View.FILLED, "Filled"),
+        (View.HEATMAP, "Heat map"),
+    )
+)

@@ -14,16 +14,27 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 from numpy.typing import NDArray
 
+from service.domain.results import DatasetGrid, GridResult
 from service.figures.colorbar import GAP, WIDTH, ColorBar, value_label
+from service.figures.drawing import Drawing
 from service.figures.frame import axis_label, coordinate_ticks
 from service.figures.legend import Entry, void_entry, void_look
 from service.figures.numbers import labels
-from service.figures.options import FigureOptions
+from service.figures.options import FigureOptions, View
 from service.figures.page import MARGIN, Page
 from service.figures.path import PathDrawing, heights_of
-from service.figures.plane import center_meaning, center_name, center_sign, constant_note
-from service.figures.scale import Scale
-from service.figures.shown import Shown
+from service.figures.plane import (
+    center_meaning,
+    center_name,
+    center_sign,
+    constant_note,
+    drawing,
+    is_plane,
+    why_cells,
+)
+from service.figures.scale import Scale, scale_of_metric
+from service.figures.shown import Shown, shown
+from service.figures.view import ViewRule
 from service.figures.voids import cell_edges
 
 _ELEVATION: Final = 32
@@ -272,3 +283,22 @@ class Relief:
 def _every(count: int, step: int) -> NDArray[np.int64]:
     """Indices 0, step, 2·step… and always the last."""
     return np.unique(np.append(np.arange(0, count, step), count - 1))
+
+
+def _draw(
+    page: Page,
+    result: GridResult,
+    options: FigureOptions,
+    grid: DatasetGrid,
+    path: PathDrawing | None,
+) -> Drawing:
+    values = shown(grid, options.metric)
+    scale = scale_of_metric(values.values, options)
+    if result.y is None or scale is None or why_cells(values, View.SURFACE) is not None:
+        return drawing(View.SURFACE)(page, result, options, grid, path)
+    return Relief(page, values, result.x, result.y, scale, options, path)
+
+
+SURFACE: Final = ViewRule(
+    View.SURFACE, label="Relief", where="around {}", fits=is_plane, draw=_draw, many_faces=True
+)

@@ -20,25 +20,20 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.image import imsave
 
-from service.domain.results import DatasetGrid, GridResult
+from service.domain.results import GridResult
 from service.domain.trajectory import Trajectory
-from service.domain.weights import WeightHistograms
 from service.figures.colorbar import metric_name
 from service.figures.curve import Curve
 from service.figures.drawing import Drawing
 from service.figures.legend import Strip
-from service.figures.options import FigureOptions, View
+from service.figures.options import FigureOptions
 from service.figures.overlay import Named, Overlay
 from service.figures.page import MARGIN, Page
 from service.figures.path import PathDrawing, axis_names, sentences
-from service.figures.plane import Plane, why_cells
-from service.figures.relief import Relief
-from service.figures.scale import scale_of_metric
-from service.figures.shown import chosen, shown
-from service.figures.spectrum import LayersDrawing, SpectrumDrawing, map_sentences
-from service.figures.spectrum import sentences as point_sentences
+from service.figures.shown import chosen
+from service.figures.spectrum import map_sentences
 from service.figures.theme import THEMES
-from service.figures.weights import WeightsDrawing
+from service.figures.views import VIEWS, view_of
 from service.figures.words import caption, overlay_caption, title
 
 Format = Literal["png", "svg"]
@@ -103,7 +98,7 @@ def render_overlay(
 
 def compose(result: GridResult, options: FigureOptions) -> Page:
     """The page with everything in its place, not yet turned into bytes; call it under `alone`."""
-    view = options.view_of(result)
+    rule = VIEWS[view_of(options, result)]
     path = Trajectory.of(result)
     if path is not None:
         x_name, y_name = axis_names(path)
@@ -112,14 +107,14 @@ def compose(result: GridResult, options: FigureOptions) -> Page:
         )
     page = Page(options.width, THEMES[options.theme])
     datasets = chosen(result, options.dataset)
-    if view is not View.CURVE:
+    if not rule.every_dataset:
         datasets = datasets[:1]
     shown_path = PathDrawing(page, path) if path is not None and options.trajectory else None
-    drawing = _drawing(page, result, options, view, datasets[0], shown_path)
+    drawing = rule.draw(page, result, options, datasets[0], shown_path)
     accuracy_too = isinstance(drawing, Curve) and drawing.right_axes is not None
     small = page.text_size
     heading = page.wrap(
-        title(options, view, accuracy_too, on_path=path is not None), small + 3, "bold"
+        title(options, rule, accuracy_too, on_path=path is not None), small + 3, "bold"
     )
     notes = [line for note in drawing.notes for line in page.wrap(note, small)]
     below = page.wrap_items(caption(result, options, datasets, on_path=path is not None), small)
@@ -127,8 +122,7 @@ def compose(result: GridResult, options: FigureOptions) -> Page:
     if path is not None and shown_path is not None:
         said.extend(sentences(path, result, datasets[0]))
     said.extend(map_sentences(result, options.metric))
-    if view is View.SPECTRUM:
-        said.extend(point_sentences(result))
+    said.extend(rule.sentences(result))
     below += [line for note in said for line in page.wrap(note, small)]
     return _laid_out(page, heading, notes, drawing, below)
 
@@ -166,30 +160,6 @@ def _laid_out(
     strip.place(top)
     page.write(below, top + strip.height + 0.06, small, page.theme.muted)
     return page
-
-
-def _drawing(
-    page: Page,
-    result: GridResult,
-    options: FigureOptions,
-    view: View,
-    grid: DatasetGrid,
-    path: PathDrawing | None,
-) -> Drawing:
-    if view is View.SPECTRUM:
-        return SpectrumDrawing(page, result)
-    weights = WeightHistograms.of(result)
-    if view is View.WEIGHTS and weights is not None:
-        return WeightsDrawing(page, weights)
-    if view is View.LAYERS:
-        return LayersDrawing(page, result)
-    if result.y is None:
-        return Curve(page, result, options)
-    values = shown(grid, options.metric)
-    scale = scale_of_metric(values.values, options)
-    if view is View.SURFACE and scale is not None and why_cells(values, view) is None:
-        return Relief(page, values, result.x, result.y, scale, options, path)
-    return Plane(page, values, result.x, result.y, scale, options, view, path)
 
 
 def _png(page: Page) -> bytes:

@@ -11,15 +11,16 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from service.domain.curvature import array, has_map, has_spectrum, number
+from service.domain.curvature import array, has_map, has_spectrum, is_point, number
 from service.domain.results import GridResult
 from service.figures.fitting import fit
 from service.figures.frame import axis_label, coordinate_ticks, dress, value_ticks
 from service.figures.legend import Entry
 from service.figures.numbers import number as written
-from service.figures.options import CURVATURE_METRICS
+from service.figures.options import CURVATURE_METRICS, View
 from service.figures.page import Page
 from service.figures.scale import Scale
+from service.figures.view import ViewRule
 
 Side = Literal["left", "right"]
 
@@ -352,3 +353,22 @@ def _words(result: GridResult, name: str) -> Any:
 
 def _sign(line: Line2D) -> Line2D:
     return Line2D([], [], color=line.get_color(), linewidth=line.get_linewidth())
+
+
+SPECTRUM: Final = ViewRule(
+    View.SPECTRUM,
+    label="Spectrum",
+    where="at {}",
+    what="spectrum of the Hessian",
+    fits=is_point,
+    draw=lambda page, result, _options, _grid, _path: SpectrumDrawing(page, result),
+    sentences=sentences,
+)
+LAYERS: Final = ViewRule(
+    View.LAYERS,
+    label="Layers",
+    where="at {}",
+    what="curvature of each layer",
+    fits=lambda result: is_point(result) and array(result, "layers.names") is not None,
+    draw=lambda page, result, _options, _grid, _path: LayersDrawing(page, result),
+)

@@ -9,12 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from service.domain.results import DatasetGrid, GridResult
 from service.domain.weights import WeightHistograms
+from service.figures.curve import CURVE
 from service.figures.fitting import fit
 from service.figures.frame import coordinate_ticks, dress, set_ticks
 from service.figures.legend import Entry
 from service.figures.numbers import number
+from service.figures.options import FigureOptions, View
 from service.figures.page import Page
+from service.figures.path import PathDrawing
+from service.figures.view import ViewRule
 
 #: What of the weights lies within the axis, and in how many bars.
 _SHOWN: Final = 0.999
@@ -111,3 +116,26 @@ def _bars(weights: WeightHistograms) -> tuple[NDArray[np.float64], NDArray[np.in
     counts = weights.counts[:, middle - half : middle + half]
     grouped = counts.reshape(len(counts), -1, together).sum(axis=2)
     return weights.edges[middle - half : middle + half + 1 : together], grouped
+
+
+def _draw(
+    page: Page,
+    result: GridResult,
+    _options: FigureOptions,
+    _grid: DatasetGrid,
+    _path: PathDrawing | None,
+) -> WeightsDrawing:
+    weights = WeightHistograms.of(result)
+    if weights is None:
+        raise ValueError("the weights were not counted")
+    return WeightsDrawing(page, weights)
+
+
+WEIGHTS: Final = ViewRule(
+    View.WEIGHTS,
+    label="Weights",
+    where="at the ends of a line through weight space",
+    what="how large the weights are",
+    fits=lambda result: CURVE.fits(result) and WeightHistograms.of(result) is not None,
+    draw=_draw,
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
@@ -13,31 +12,16 @@ from service.domain.results import DatasetGrid, GridResult
 from service.domain.sampling import Sampling
 from service.figures.colorbar import metric_name
 from service.figures.numbers import number
-from service.figures.options import CURVATURE_METRICS, FigureOptions, View
+from service.figures.options import CURVATURE_METRICS, FigureOptions
 from service.figures.overlay import Named
 from service.figures.shown import chosen
 from service.figures.spectrum import extent
-
-_WHAT: Final = {
-    View.CURVE: "along a line through weight space",
-    View.CONTOUR: "around {}",
-    View.FILLED: "around {}",
-    View.HEATMAP: "around {}",
-    View.SURFACE: "around {}",
-    View.WEIGHTS: "at the ends of a line through weight space",
-    View.SPECTRUM: "at {}",
-    View.LAYERS: "at {}",
-}
+from service.figures.view import ViewRule
 
 
-_OF_A_POINT: Final = {
-    View.SPECTRUM: "spectrum of the Hessian",
-    View.LAYERS: "curvature of each layer",
-    View.WEIGHTS: "how large the weights are",
-}
-
-
-def title(options: FigureOptions, view: View, accuracy_too: bool, *, on_path: bool = False) -> str:
+def title(
+    options: FigureOptions, rule: ViewRule, accuracy_too: bool, *, on_path: bool = False
+) -> str:
     """The title asked for, or one that says what is drawn.
 
     Args:
@@ -48,12 +32,12 @@ def title(options: FigureOptions, view: View, accuracy_too: bool, *, on_path: bo
     metric = metric_name(options.metric)
     if options.metric in CURVATURE_METRICS:
         metric += " of the Hessian"
-    if view in _OF_A_POINT:
-        metric = _OF_A_POINT[view]
+    if rule.what is not None:
+        metric = rule.what
     if accuracy_too:
         metric = "loss and accuracy"
     origin = options.caption.origin or "the trained network"
-    where = "on the plane of the training path" if on_path else _WHAT[view].format(origin)
+    where = "on the plane of the training path" if on_path else rule.where.format(origin)
     first = metric[:1] if options.metric in CURVATURE_METRICS else metric[:1].upper()
     return f"{first}{metric[1:]} {where}"
 

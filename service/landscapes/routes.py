@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
@@ -18,10 +18,8 @@ from service.domain.ids import (
     ProjectName,
     Tag,
 )
-from service.exports import About, page_policy
-from service.exports.hdf5 import MEDIA_TYPE as HDF5
+from service.exports import page_policy
 from service.exports.page import MEDIA_TYPE as HTML
-from service.exports.vts import MEDIA_TYPE as VTS
 from service.figures import Caption
 from service.http.dependencies import Principal, ServicesOf, Transaction
 from service.http.documentation import problems
@@ -29,32 +27,17 @@ from service.http.etag import immutable, transient
 from service.http.paging import Cursor, Limit, link_next
 from service.http.services import Services
 from service.inputs import lookup
-from service.inputs.lookup import Caller
 from service.landscapes import exports, figures, results
 from service.landscapes.captions import caption_for, caption_of, labels_of
-from service.landscapes.exports import Hdf5Query, VtsQuery
+from service.landscapes.documented import GRID, bytes_of
 from service.landscapes.figures import MEDIA_TYPES, FigureQuery, Format
-from service.landscapes.grid import EXAMPLE
+from service.landscapes.formats.table import FORMATS
 from service.landscapes.ranges import parse_ranges
 from service.landscapes.schemas import LandscapeKind, LandscapeOut, LandscapePage, SortBy
 from service.ledger import landscapes
 from service.ledger.records import LandscapeRecord
 
 router = APIRouter(tags=["landscapes"])
-
-_IMMUTABLE = "Strong `ETag`; immutable, so it may be kept for ever."
-
-
-_GRID: Final = {"examples": {"surface": {"value": EXAMPLE}}}
-
-
-def _bytes_of(
-    media_type: str, description: str, content: dict[str, Any] | None = None
-) -> dict[int | str, dict[str, Any]]:
-    return {
-        200: {"description": f"{description} {_IMMUTABLE}", "content": {media_type: content or {}}},
-        304: {"description": "What the caller has is right."},
-    }
 
 
 @router.get("/v1/landscapes", summary="Search landscapes", responses=problems("invalid_request"))
@@ -121,129 +104,11 @@ def get(landscape_id: LandscapeId, session: Transaction, caller: Principal) -> L
 
 
 @router.get(
-    "/v1/landscapes/{landscape_id}/data.json",
-    summary="The values as JSON",
-    response_class=Response,
-    responses={
-        **_bytes_of(
-            "application/json", "Values laid out `[iy][ix]`, `null` where not `ok`.", _GRID
-        ),
-        **problems("invalid_request", "not_found"),
-    },
-)
-@router.head("/v1/landscapes/{landscape_id}/data.json", include_in_schema=False)
-def data_json(
-    landscape_id: LandscapeId, request: Request, services: ServicesOf, caller: Principal
-) -> Response:
-    """Axes, values and standard errors for each data set, a status for each cell, the centre (or
-    the line's ends), directions, derived measures and provenance. `trajectory`, where there is
-    one: the checkpoints' coordinates, residuals, distances, steps and learning rates, their own
-    losses (`true`) beside the plane's (`plane`), explained variance, and the definitions.
-    """
-    landscape = _visible(services, caller, landscape_id)
-    return immutable(
-        request,
-        tag=results.json_tag(landscape),
-        media_type="application/json",
-        body=lambda: results.json_of(services, landscape),
-    )
-
-
-@router.get(
-    "/v1/landscapes/{landscape_id}/data.npz",
-    summary="The values as NumPy arrays",
-    response_class=Response,
-    responses={
-        **_bytes_of("application/x-npz", "Arrays as stored, NaN and infinities as they came."),
-        **problems("invalid_request", "not_found"),
-    },
-)
-@router.head("/v1/landscapes/{landscape_id}/data.npz", include_in_schema=False)
-def data_npz(
-    landscape_id: LandscapeId, request: Request, services: ServicesOf, caller: Principal
-) -> Response:
-    """`x`, `y`, `anchors`, `names`, and for data set i `d<i>.loss`, `d<i>.stderr`,
-    `d<i>.accuracy`, `d<i>.status`, `d<i>.samples`; float64, no pickles. A trajectory adds
-    `attached.trajectory.*`, rows in the order of the checkpoints; curvature adds
-    `attached.curvature.*` and, on a map, `d0.extra.lambda_max`, `.lambda_min`, `.ratio`….
-    """
-    landscape = _visible(services, caller, landscape_id)
-    return immutable(
-        request,
-        tag=landscape.data,
-        media_type="application/x-npz",
-        filename=f"{landscape.id}.npz",
-        body=lambda: results.npz_of(services, landscape),
-    )
-
-
-@router.get(
-    "/v1/landscapes/{landscape_id}/data.h5",
-    summary="The values as HDF5",
-    response_class=Response,
-    responses={
-        **_bytes_of(HDF5, "Keys of the published code, and a group for each data set."),
-        **problems("invalid_request", "not_found", "not_supported"),
-    },
-)
-@router.head("/v1/landscapes/{landscape_id}/data.h5", include_in_schema=False)
-def data_h5(
-    landscape_id: LandscapeId,
-    query: Annotated[Hdf5Query, Query()],
-    request: Request,
-    services: ServicesOf,
-    caller: Principal,
-) -> Response:
-    """`xcoordinates ycoordinates train_loss train_acc test_loss test_acc` as the scripts of
-    Li et al. 2018 read them (arrays `[iy][ix]`, accuracies in per cent), `datasets/<name>/…` with
-    everything, `xdirection` and `ydirection`, and the provenance.
-    """
-    landscape, about = _described(services, caller, landscape_id)
-    return immutable(
-        request,
-        tag=exports.tag_of(landscape, about, query, "h5"),
-        media_type=HDF5,
-        filename=f"{landscape.id}.h5",
-        body=lambda: exports.hdf5_of(services, landscape, about, query),
-    )
-
-
-@router.get(
-    "/v1/landscapes/{landscape_id}/data.vts",
-    summary="The surface as a VTK structured grid",
-    response_class=Response,
-    responses={
-        **_bytes_of(VTS, "For ParaView and other readers of VTK's XML."),
-        **problems("invalid_request", "not_found"),
-    },
-)
-@router.head("/v1/landscapes/{landscape_id}/data.vts", include_in_schema=False)
-def data_vts(
-    landscape_id: LandscapeId,
-    query: Annotated[VtsQuery, Query()],
-    request: Request,
-    services: ServicesOf,
-    caller: Principal,
-) -> Response:
-    """Points (α, β, loss or log₁₀ loss) with loss, log₁₀ loss, accuracy, standard error and status
-    of every data set. Cells without a value are hidden.
-    """
-    landscape, about = _described(services, caller, landscape_id)
-    return immutable(
-        request,
-        tag=exports.tag_of(landscape, about, query, "vts"),
-        media_type=VTS,
-        filename=f"{landscape.id}.vts",
-        body=lambda: exports.vts_of(services, landscape, about, query),
-    )
-
-
-@router.get(
     "/v1/landscapes/{landscape_id}/view",
     summary="An interactive page",
     response_class=Response,
     responses={
-        **_bytes_of(HTML, "Self-contained: it loads nothing else."),
+        **bytes_of(HTML, "Self-contained: it loads nothing else."),
         **problems("invalid_request", "not_found", "not_supported"),
     },
 )
@@ -275,7 +140,7 @@ def view(
     summary="A figure",
     response_class=Response,
     responses={
-        **_bytes_of("image/png", "The figure, PNG or SVG."),
+        **bytes_of("image/png", "The figure, PNG or SVG."),
         **problems("invalid_request", "not_found", "not_supported"),
     },
 )
@@ -339,7 +204,7 @@ def _overlay(
     responses={
         200: {
             "description": "As `data.json`; cells not computed yet have status `pending`.",
-            "content": {"application/json": _GRID},
+            "content": {"application/json": GRID},
         },
         **problems("invalid_request", "not_found", "conflict", "not_supported"),
     },
@@ -393,19 +258,6 @@ def partial_png(
     return transient(request, tag=tag, media_type="image/png", body=body)
 
 
-def _visible(services: Services, caller: Caller, landscape_id: str) -> LandscapeRecord:
-    with services.database.transaction() as session:
-        return lookup.landscape(session, caller, landscape_id)
-
-
-def _described(
-    services: Services, caller: Caller, landscape_id: str
-) -> tuple[LandscapeRecord, About]:
-    with services.database.transaction() as session:
-        landscape = lookup.landscape(session, caller, landscape_id)
-        return landscape, exports.about(session, landscape)
-
-
 def shown(landscape: LandscapeRecord) -> LandscapeOut:
     """A landscape as the wire shows it."""
     here = f"/v1/landscapes/{landscape.id}"
@@ -428,10 +280,7 @@ def shown(landscape: LandscapeRecord) -> LandscapeOut:
         created_by=landscape.created_by,
         links={
             "self": here,
-            "data": f"{here}/data.json",
-            "npz": f"{here}/data.npz",
-            "h5": f"{here}/data.h5",
-            "vts": f"{here}/data.vts",
+            **{format.link: f"{here}/data.{format.suffix}" for format in FORMATS},
             "view": f"{here}/view",
             "figure": f"{here}/figure.png",
             "job": f"/v1/jobs/{landscape.job_id}",

@@ -9,7 +9,7 @@ import pytest
 
 from service.domain.results import GridResult
 from service.domain.sampling import ESTIMATED_ERROR, EVALUATED, Sampling
-from service.figures import FigureOptions, View
+from service.figures import FigureOptions, View, view_of
 from tests.figures.cases import Case, bowl, plane_of, span
 from tests.figures.sight import look
 
@@ -57,4 +57,4 @@ def test_evaluated_cells_are_marked_when_asked(view: View) -> None:
 
 def test_flags_and_errors_are_drawn_cell_by_cell() -> None:
     for metric in (EVALUATED, ESTIMATED_ERROR):
-        assert FigureOptions(metric=metric).view_of(sampled()) is View.HEATMAP
+        assert view_of(FigureOptions(metric=metric), sampled()) is View.HEATMAP
