@@ -24,6 +24,15 @@ class TensorSpec(Protocol):
     def dtype(self) -> str: ...
 
 
+class Filters(Protocol):
+    """A tensor seen as `view` (row-major, as many elements): a filter for each index of `dims`."""
+
+    @property
+    def view(self) -> tuple[int, ...]: ...
+    @property
+    def dims(self) -> tuple[int, ...]: ...
+
+
 class Network(Protocol):
     """A network as values in, values out.
 
@@ -31,8 +40,9 @@ class Network(Protocol):
         parameters: trainable tensors by name, in the program's order.
         buffers: other state by name (running statistics, masks).
         normalisation_parameters: names of gains and biases of batch, layer or group norm.
-        transposed_parameters: names whose output dimension is dimension 1 (transposed
-            convolutions).
+        filters: by name, the weights that one output channel depends on, of those parameters where
+            each index of dimension 0 is not one (transposed convolutions, weights stored as
+            [in, out]).
         input_names: one per input, in call order.
     """
 
@@ -43,7 +53,7 @@ class Network(Protocol):
     @property
     def normalisation_parameters(self) -> frozenset[str]: ...
     @property
-    def transposed_parameters(self) -> frozenset[str]: ...
+    def filters(self) -> Mapping[str, Filters]: ...
     @property
     def input_names(self) -> tuple[str, ...]: ...
 

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from service.programs.graph import InputSpec, TensorSpec
+from service.programs.filters import of_transposed_convolution
+from service.programs.graph import Filters, InputSpec, TensorSpec
 
 GROUP: Final = "lossatlas.architectures"
 
@@ -63,6 +64,7 @@ class ArchitectureNetwork:
         saved = set(module.state_dict(keep_vars=True))
         gains = _names(module, _NORMALISATIONS)
         flipped = {n for n in _names(module, _TRANSPOSED) if n.rpartition(".")[2] == "weight"}
+        filters = _filters(module)
         self.inputs = inputs
         self.parameters = {
             name: TensorSpec(
@@ -72,6 +74,7 @@ class ArchitectureNetwork:
                 "parameter",
                 normalisation=name in gains,
                 transposed=name in flipped,
+                filters=filters.get(name),
             )
             for name, tensor in module.named_parameters()
         }
@@ -81,7 +84,7 @@ class ArchitectureNetwork:
             for name, tensor in self.initial_buffers.items()
         }
         self.normalisation_parameters = frozenset(gains & set(self.parameters))
-        self.transposed_parameters = frozenset(flipped & set(self.parameters))
+        self.filters = {n: f for n, f in filters.items() if n in self.parameters}
         self.input_names = tuple(spec.name for spec in inputs)
         self.input_dtypes = tuple(spec.dtype for spec in inputs)
         self._constants = {n: b for n, b in module.named_buffers() if n not in saved}
@@ -239,6 +242,27 @@ def _names(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> set[str]:
         if isinstance(child, kinds)
         for name, _ in child.named_parameters(recurse=False)
     }
+
+
+def _filters(module: nn.Module) -> dict[str, Filters]:
+    """Those of transposed convolutions, where no other module of PyTorch's has the same weight."""
+    uses: dict[int, list[tuple[str, nn.Module]]] = {}
+    for prefix, child in module.named_modules():
+        weight = child._parameters.get("weight")
+        if weight is not None:
+            uses.setdefault(id(weight), []).append((f"{prefix}.weight".lstrip("."), child))
+    found = {}
+    for several in uses.values():
+        read = {
+            of_transposed_convolution(child.weight.shape, child.groups)
+            if isinstance(child, _TRANSPOSED)
+            else None
+            for _, child in several
+        }
+        filters = read.pop()
+        if not read and filters is not None:
+            found.update({name: filters for name, _ in several})
+    return found
 
 
 def _name(dtype: torch.dtype) -> str:
