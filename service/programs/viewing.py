@@ -28,8 +28,8 @@ from service.programs.graph import UNUSED, Arg, Graph, Node, TensorRef
 #: What a value shows of each of the graph's tensors, by number; its own sizes under `SIZES`.
 View = Mapping[int, Seen]
 SIZES: Final = -1
-#: Values that mix more tensors than this are not followed.
-_MOST: Final = 32
+#: Values that mix more tensors than this are not followed: it bounds the work on any graph.
+_MOST: Final = 8
 
 #: Operators that keep every element in its place, with or without changing its number.
 _IN_PLACE: Final = frozenset(
@@ -155,7 +155,7 @@ def reshape(view: View, to: Sequence[int | None]) -> View | None:
 
 
 def _bounded(view: View) -> bool:
-    return len(view) <= _MOST and len(view[SIZES].dims) <= limits.MAX_RANK
+    return len(view) - 1 <= _MOST and len(view[SIZES].dims) <= limits.MAX_RANK
 
 
 def _made(node: Node, found: Mapping[int, View]) -> Sequence[View | None]:
@@ -167,7 +167,7 @@ def _made(node: Node, found: Mapping[int, View]) -> Sequence[View | None]:
     values = _tensors(node.arguments[0][1]) if node.arguments else ()
     if node.operator not in _IN_PLACE:
         values = tuple(_operands(node))
-    if not values or any(value not in found for value in values):
+    if not 0 < len(values) <= _MOST or any(value not in found for value in values):
         return ()
     try:
         return _shown(node, found)
