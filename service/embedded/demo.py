@@ -65,11 +65,10 @@ class _Ended(Exception):
     """The program is over."""
 
 
-def main(program: Program = DEMO, folder: Path | None = None) -> int:
+def main(program: Program = DEMO) -> int:
     """Runs a program; 0 when everything it makes is there.
 
-    Args:
-        folder: of the service's data; `LOSSATLAS_DATA_DIR` or `.lossatlas` when left out.
+    The service's data are in the folder `LOSSATLAS_DATA_DIR`, or in `.lossatlas`.
 
     Raises:
         NotInstalled: the program is not there, or as `stack.up`.
@@ -77,7 +76,7 @@ def main(program: Program = DEMO, folder: Path | None = None) -> int:
     """
     if find_spec(program.package) is None:
         raise NotInstalled(program.lacking)
-    folder = (folder or Path(os.environ.get("LOSSATLAS_DATA_DIR") or ".lossatlas")).absolute()
+    folder = Path(os.environ.get("LOSSATLAS_DATA_DIR") or ".lossatlas").absolute()
     url = endpoint.read_url(folder)
     with noted() as signals:
         try:
