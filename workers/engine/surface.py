@@ -420,10 +420,3 @@ def compare_precision(
         largest_accuracy=max(accuracy, default=None) if accuracy else None,
         changed_status=changed,
     )
-
-
-def measure_precision_error(
-    tested: CellEvaluator, reference: CellEvaluator, cells: Sequence[Cell]
-) -> PrecisionError:
-    """Evaluates `cells` with both and compares; `reference` is the float32 evaluator."""
-    return compare_precision(tested.evaluate(cells), reference.evaluate(cells))

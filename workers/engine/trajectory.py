@@ -19,7 +19,7 @@ axis is such that its largest component is positive.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -350,17 +350,3 @@ def _projection(coordinates: Array, gram: Array, norms: Array, squares: Array) -
     inside = float(np.einsum("ij,jk,ik->", coordinates, gram, coordinates))
     total = float(norms.sum())
     return Projection(coordinates, residuals, distances, inside / total if total > 0 else math.nan)
-
-
-class LoadedCheckpoints:
-    """Checkpoints already in memory as a source, for small networks."""
-
-    def __init__(self, checkpoints: Sequence[Mapping[str, Tensor]]) -> None:
-        self._checkpoints = tuple(checkpoints)
-
-    @property
-    def count(self) -> int:
-        return len(self._checkpoints)
-
-    def read(self, index: int, name: str, start: int, stop: int) -> Tensor:
-        return self._checkpoints[index][name].detach().reshape(-1)[start:stop].cpu()
