@@ -85,7 +85,6 @@ class PrincipalPlane:
         projection: of every checkpoint, in the source's order.
         weights: shape (n, 2): the axes as combinations Σ_i w_i m_i of the checkpoints, which says
             how anything else of theirs (buffers) moves along the axes.
-        centring: how the axes were found; coordinates are relative to the centre in both cases.
     """
 
     x: Direction
@@ -93,7 +92,6 @@ class PrincipalPlane:
     explained_variance: Array
     projection: Projection
     weights: Array
-    centring: Centring
 
 
 def principal_plane(
@@ -154,7 +152,6 @@ def principal_plane(
         explained_variance=values / values.sum(),
         projection=_projection(dots * signs, np.eye(2), np.diag(gram).copy(), squares),
         weights=weights * signs,
-        centring=centring,
     )
 
 
