@@ -20,10 +20,10 @@ help: ## List the targets
 setup: $(STAMP) ## Create .venv and install everything, pinned
 
 # What it takes to run: the services, the workers, the demo.
-$(RUN): pyproject.toml openapi/client/pyproject.toml $(PINS)
+$(RUN): pyproject.toml openapi/client/pyproject.toml openapi/gallery/pyproject.toml $(PINS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet "torch==$$(sed -n 's/^torch==//p' $(PINS))"
-	$(PIP) install --quiet --constraint $(PINS) --editable '.[workers,embedded]' --editable 'openapi/client[demo]'
+	$(PIP) install --quiet --constraint $(PINS) --editable '.[workers,embedded]' --editable 'openapi/client[demo]' --editable openapi/gallery
 	touch $@
 
 # What it takes to work on it.
@@ -51,7 +51,7 @@ lint: $(STAMP) ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --strict openapi/client/lossatlas tests/client/typed_use.py
+	$(BIN)/mypy --strict openapi/client/lossatlas openapi/gallery/lossatlas_gallery tests/client/typed_use.py
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## Rewrite the code as ruff likes it
@@ -65,4 +65,4 @@ openapi: $(RUN) ## Write openapi/v1.json from the code
 	$(BIN)/python -m service.main openapi > openapi/v1.json.new && mv openapi/v1.json.new openapi/v1.json
 
 clean: ## Remove what was built (not .lossatlas, which holds data)
-	rm -rf $(VENV) build dist *.egg-info openapi/client/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist *.egg-info openapi/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -29,7 +29,6 @@ _TORCH: Final = (
     "gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]\n"
     "print(torch.__version__ + '; ' + (', '.join(gpus) or 'no CUDA device, CPU only'))"
 )
-_INSTALL: Final = "pip install 'lossatlas-server[workers]'"
 _CONFINEMENT: Final = "from workers import sandbox; print(sandbox.describe().words)"
 
 

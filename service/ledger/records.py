@@ -356,16 +356,6 @@ class OutboxMessage:
 
 
 @dataclass(frozen=True)
-class AuditRecord:
-    id: int
-    at: datetime
-    key_id: str | None
-    action: str
-    entity_id: str
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class EditRecord:
     """A change of what people say of a thing; `key_id` made it."""
 

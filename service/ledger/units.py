@@ -21,7 +21,7 @@ from service.ledger.reports import (
     report_refused,
     report_tile,
 )
-from service.ledger.sqltext import record, records
+from service.ledger.sqltext import records
 
 __all__ = [
     "MAX_DEATHS",
@@ -29,8 +29,6 @@ __all__ = [
     "beat",
     "claim",
     "expire",
-    "get",
-    "of_job",
     "release",
     "report_failed",
     "report_finalised",
@@ -43,11 +41,6 @@ __all__ = [
 ]
 
 
-def get(session: Session, identity: str) -> UnitRecord | None:
-    """The unit of this id."""
-    return record(session, UnitRecord, "SELECT * FROM units WHERE id = :id", id=identity)
-
-
 def tiles(session: Session, job_id: str) -> list[UnitRecord]:
     """The job's finished tiles, each with its `result`, in the order of the plan."""
     return records(
@@ -55,15 +48,5 @@ def tiles(session: Session, job_id: str) -> list[UnitRecord]:
         UnitRecord,
         "SELECT * FROM units WHERE job_id = :job_id AND kind = 'tile' AND state = 'done'"
         " ORDER BY start",
-        job_id=job_id,
-    )
-
-
-def of_job(session: Session, job_id: str) -> list[UnitRecord]:
-    """All units of a job, by kind and then in order of work."""
-    return records(
-        session,
-        UnitRecord,
-        "SELECT * FROM units WHERE job_id = :job_id ORDER BY kind, seq",
         job_id=job_id,
     )

@@ -12,7 +12,6 @@ from workers.engine.activations import peak_activation_bytes
 from workers.engine.batching import (
     activation_bytes_per_sample,
     choose_batching,
-    measure_cell_seconds,
 )
 from workers.engine.datasets import Dataset
 from workers.engine.directions import random_direction
@@ -92,14 +91,3 @@ def test_running_out_of_memory_halves_the_choice_and_names_the_size_in_an_evalua
     with pytest.raises(MemoryExceeded) as caught:
         evaluator.evaluate([(0.0, None)])
     assert caught.value.batch_size == 40
-
-
-def test_a_cell_takes_some_time() -> None:
-    evaluator = plane_evaluator(
-        Setting(CASE.network, CASE.loss, 37),
-        CASE.origin,
-        random_direction(CASE.network, 0, "x"),
-        None,
-        [CASE.dataset],
-    )
-    assert 0 < measure_cell_seconds(evaluator, [(0.0, None), (0.5, None), (1.0, None)]) < 60

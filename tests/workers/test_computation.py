@@ -20,7 +20,7 @@ from service.domain.problems import Problem
 from service.domain.results import Tile
 from tests.support.module_network import ModuleNetwork
 from workers.computation.context import JobContext
-from workers.computation.directions import build_direction, read_direction
+from workers.computation.directions import make_direction, read_direction
 from workers.computation.evaluators import Space, build_evaluator
 from workers.computation.failures import judge
 from workers.computation.preparation import Prepared, prepare
@@ -184,8 +184,8 @@ def test_one_seed_gives_different_directions_on_the_two_axes(context: JobContext
 
 def test_a_saved_stream_is_itself_on_either_axis(context: JobContext) -> None:
     spec = {**_RANDOM, "axis": "x"}
-    on_x = build_direction(context, "x", spec, None)
-    on_y = build_direction(context, "y", spec, None)
+    on_x = make_direction(context, "x", spec, None).direction
+    on_y = make_direction(context, "y", spec, None).direction
     assert all(torch.equal(on_x.parameters[n], on_y.parameters[n]) for n in on_x.parameters)
 
 
@@ -270,12 +270,12 @@ def test_uploaded_directions_are_used_as_they_are(context: JobContext, tmp_path:
     path = tmp_path / "directions"
     safetensors.torch.save_file(given, path)
     spec = {"kind": "uploaded", "object": "…", "prefix": "y.", "normalize": "none", "ignore": []}
-    direction = build_direction(context, "x", spec, path)
+    direction = make_direction(context, "x", spec, path).direction
     for name, tensor in direction.parameters.items():
         assert torch.equal(tensor, given[f"y.{name}"])
     missing = {**spec, "prefix": "z."}
     with pytest.raises(ValueError, match="lacks"):
-        build_direction(context, "x", missing, path)
+        make_direction(context, "x", missing, path)
 
 
 def test_a_materialised_direction_is_reused_bit_for_bit(
@@ -300,8 +300,8 @@ def test_infinite_losses_are_data(context: JobContext) -> None:
 
 def test_geometry_agrees_with_the_tensors(context: JobContext) -> None:
     prepared = prepare(context, _surface_request())
-    x = build_direction(context, "x", _RANDOM, None)
-    y = build_direction(context, "y", _RANDOM, None)
+    x = make_direction(context, "x", _RANDOM, None).direction
+    y = make_direction(context, "y", _RANDOM, None).direction
     assert prepared.body["norms"]["x"] == norm(x)
     assert prepared.body["cosine"] == pytest.approx(inner(x, y) / (norm(x) * norm(y)))
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -28,9 +27,6 @@ from workers.engine.evaluation import (
 from workers.engine.memory import memory_guard
 from workers.engine.network import Point
 from workers.engine.precision import arithmetic
-
-if TYPE_CHECKING:
-    from workers.engine.surface import Cell, CellEvaluator
 
 _CPU_CANDIDATES = (32, 64, 128)
 _CUDA_CANDIDATES = (512, 1024, 2048, 4096)
@@ -182,17 +178,6 @@ def _activation_bytes(setting: Setting, origin: Point, dataset: Dataset, count: 
     if setting.loss.takes_targets:
         arguments = (*arguments, batch.targets)
     return peak_activation_bytes(infer, arguments)
-
-
-def measure_cell_seconds(evaluator: CellEvaluator, cells: Sequence[Cell]) -> float:
-    """Wall seconds of one cell: the median over `cells`, after one that is not counted."""
-    evaluator.evaluate(cells[:1])
-    taken = []
-    for cell in cells:
-        start = time.perf_counter()
-        evaluator.evaluate([cell])
-        taken.append(time.perf_counter() - start)
-    return sorted(taken)[len(taken) // 2]
 
 
 def _offered(*, cuda: bool) -> tuple[int, ...]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 
 import torch
 from torch import Tensor
@@ -27,6 +26,7 @@ from torch.func import grad, jvp, vjp, vmap
 from workers.engine.errors import CurvatureUnsupported, InputInvalid
 from workers.engine.objective import LocalObjective, differentiating
 from workers.engine.operators import rademacher_block
+from workers.engine.vocabulary import Vocabulary
 
 # Two forms whose speeds differ by less than this count as equal: the earlier one is taken, so that
 # a busy machine does not turn the choice, and with it the last bits, from job to job.
@@ -35,25 +35,12 @@ _TIE = 0.1
 _SAME = {torch.float32: 1e-3, torch.float64: 1e-9}
 
 
-class HessianForm(StrEnum):
+class HessianForm(Vocabulary, of="form"):
     """How products are formed."""
 
     SWEPT = "swept"
     VMAPPED = "vmapped"
     FORWARD = "forward"
-
-    @classmethod
-    def named(cls, word: str) -> HessianForm:
-        """The form of this name.
-
-        Raises:
-            InputInvalid: there is none.
-        """
-        try:
-            return cls(word)
-        except ValueError:
-            known = ", ".join(repr(member.value) for member in cls)
-            raise InputInvalid(f"unknown form {word!r}; known are {known}") from None
 
 
 _Product = Callable[[Tensor], Tensor]

@@ -13,16 +13,16 @@ positions that `torch.nn.functional.cross_entropy` gives on a whole batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workers.engine.errors import InputInvalid, TargetsInvalid
+from workers.engine.errors import TargetsInvalid
+from workers.engine.vocabulary import Vocabulary
 
 
-class LossName(StrEnum):
+class LossName(Vocabulary, of="loss"):
     """Named as on the wire. `program`: the network is given the targets and returns the losses."""
 
     CROSS_ENTROPY = "cross_entropy"
@@ -51,11 +51,7 @@ class Loss:
         Raises:
             InputInvalid: there is none.
         """
-        try:
-            return cls(LossName(name))
-        except ValueError:
-            known = ", ".join(repr(loss.value) for loss in LossName)
-            raise InputInvalid(f"unknown loss {name!r}; known are {known}") from None
+        return cls(LossName.named(name))
 
     @property
     def takes_targets(self) -> bool:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
 
 from workers.engine.errors import ParametersInvalid
+
+#: Names that a refusal lists.
+_SHOWN: Final = 5
 
 
 class TensorSpec(Protocol):
@@ -164,7 +167,7 @@ def _ordered(
     return {name: tensors[name] for name in specs}
 
 
-def _some(names: Iterable[str], limit: int = 5) -> str:
+def _some(names: Iterable[str]) -> str:
     every = list(names)
-    shown = ", ".join(repr(name) for name in every[:limit])
-    return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"
+    shown = ", ".join(repr(name) for name in every[:_SHOWN])
+    return shown if len(every) <= _SHOWN else f"{shown} and {len(every) - _SHOWN} more"

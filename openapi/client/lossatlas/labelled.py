@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lossatlas.arrays import LandscapeArrays
 from lossatlas.errors import InputError
 
 if TYPE_CHECKING:
     from xarray import Dataset as Dataset
 
-    from lossatlas.arrays import LandscapeBase
 
-
-def to_xarray(landscape: LandscapeBase) -> Dataset:
+def to_xarray(landscape: LandscapeArrays) -> Dataset:
     """See `Landscape.to_xarray`."""
     try:
         import xarray

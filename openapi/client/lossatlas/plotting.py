@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lossatlas.arrays import LandscapeArrays
 from lossatlas.errors import InputError
 from lossatlas.grids import DatasetValues, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
-
-    from lossatlas.arrays import LandscapeBase
 
 PLANE_VIEWS: Final = ("contour", "filled", "heatmap", "surface")
 _COLOURS: Final = "viridis"
@@ -30,7 +29,7 @@ _NAMES: Final = {"loss": "loss", "stderr": "standard error of the loss", "accura
 
 
 def draw(
-    landscape: LandscapeBase,
+    landscape: LandscapeArrays,
     ax: Axes | None,
     *,
     view: str | None,
@@ -67,7 +66,7 @@ def draw(
     return axes
 
 
-def _usual(landscape: LandscapeBase) -> str:
+def _usual(landscape: LandscapeArrays) -> str:
     if landscape.y is not None:
         return "contour"
     return "curve" if landscape.curvature is None else "spectrum"
@@ -86,7 +85,7 @@ def _axes(ax: Axes | None, view: str) -> Any:
 
 
 def _plane(
-    landscape: LandscapeBase,
+    landscape: LandscapeArrays,
     ax: Any,
     view: str,
     metric: str | None,
@@ -165,7 +164,7 @@ def _relief(ax: Any, x: Floats, y: Floats, values: Any, scale: Any, label: str) 
 
 
 def _curve(
-    landscape: LandscapeBase,
+    landscape: LandscapeArrays,
     ax: Any,
     metric: str,
     dataset: str | None,
@@ -206,7 +205,7 @@ def _curve(
         ax.legend()
 
 
-def _spectrum(landscape: LandscapeBase, ax: Any) -> None:
+def _spectrum(landscape: LandscapeArrays, ax: Any) -> None:
     curvature = landscape.curvature
     if curvature is None:
         raise InputError(f"a {landscape.kind} has no spectrum; the curvature of a point has")
@@ -230,7 +229,7 @@ def _spectrum(landscape: LandscapeBase, ax: Any) -> None:
     ax.legend()
 
 
-def _path(ax: Any, landscape: LandscapeBase) -> None:
+def _path(ax: Any, landscape: LandscapeArrays) -> None:
     trajectory = landscape.trajectory
     assert trajectory is not None  # noqa: S101 - asked for where there is one
     for run in trajectory.runs:

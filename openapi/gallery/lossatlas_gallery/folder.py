@@ -12,7 +12,8 @@ from typing import Any
 
 from lossatlas.exporting import save_weights
 from lossatlas.files import write_bytes
-from lossatlas.gallery.training import Moment, Score
+
+from lossatlas_gallery.training import Moment, Score
 
 _STATE = "state.json"
 

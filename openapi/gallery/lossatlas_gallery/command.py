@@ -1,4 +1,4 @@
-"""`python -m lossatlas.gallery`: trains, maps and writes the page, against a service that runs."""
+"""`python -m lossatlas_gallery`: trains, maps and writes the page, against a service that runs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import torch
-
 import lossatlas
+import torch
 from lossatlas.cli.exits import DONE, INTERRUPTED, JOB_FAILED, code_of
 from lossatlas.cli.output import error_lines
-from lossatlas.gallery import images as pictures
-from lossatlas.gallery.folder import Folder
-from lossatlas.gallery.images import Images
-from lossatlas.gallery.making import Maker, Outcome
-from lossatlas.gallery.sizes import SIZES, Size, size_of
+
+from lossatlas_gallery import images as pictures
+from lossatlas_gallery.folder import Folder
+from lossatlas_gallery.images import Images
+from lossatlas_gallery.making import Maker, Outcome
+from lossatlas_gallery.sizes import SIZES, Size, size_of
 
 OUTPUT: Final = Path("gallery-output")
 
@@ -26,7 +26,7 @@ OUTPUT: Final = Path("gallery-output")
 def main(argv: Sequence[str] | None = None) -> int:
     """Makes the gallery; 0 when every panel is there, else the client's exit codes."""
     parser = argparse.ArgumentParser(
-        prog="python -m lossatlas.gallery",
+        prog="python -m lossatlas_gallery",
         description="Asks the questions of Li et al. (2018) of networks trained here.",
     )
     parser.add_argument("--output", type=Path, default=OUTPUT)

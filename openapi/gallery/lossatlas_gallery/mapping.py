@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from torch import Tensor
-
 from lossatlas.client import Client
 from lossatlas.errors import NotFoundError
 from lossatlas.exporting import export_model
-from lossatlas.gallery.folder import Folder, Trained
-from lossatlas.gallery.images import Images
-from lossatlas.gallery.recipes import Recipe
-from lossatlas.gallery.sections import Panel
-from lossatlas.gallery.sizes import Size
 from lossatlas.jobs import Job
 from lossatlas.values import Checkpoint, Dataset, Model
+from torch import Tensor
+
+from lossatlas_gallery.folder import Folder, Trained
+from lossatlas_gallery.images import Images
+from lossatlas_gallery.recipes import Recipe
+from lossatlas_gallery.sections import Panel
+from lossatlas_gallery.sizes import Size
 
 PROJECT: Final = "gallery"
 #: Of every random direction, so that all surfaces are cut along equally drawn ones.

@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-
 from lossatlas.client import Client
 from lossatlas.errors import JobCancelled, JobFailed, ProblemError, WaitTimeout
 from lossatlas.files import write_bytes
-from lossatlas.gallery.findings import Facts, Finding, findings, sharpness_and_error
-from lossatlas.gallery.folder import Folder, Trained
-from lossatlas.gallery.images import Images
-from lossatlas.gallery.mapping import MARGIN, REACH, SEED, Data, Mapper, Pushed
-from lossatlas.gallery.numbers import numbers_of, ratio
-from lossatlas.gallery.page import Content, Shown, ShownRow, ShownSection, html
-from lossatlas.gallery.recipes import Recipe
-from lossatlas.gallery.scales import Scale, shared, shared_ratio
-from lossatlas.gallery.sections import Panel, Row, panels_of, recipes_of, sections_of
-from lossatlas.gallery.sizes import Size
-from lossatlas.gallery.training import score, train
 from lossatlas.jobs import Job
 from lossatlas.landscapes import Landscape
+
+from lossatlas_gallery.findings import Facts, Finding, findings, sharpness_and_error
+from lossatlas_gallery.folder import Folder, Trained
+from lossatlas_gallery.images import Images
+from lossatlas_gallery.mapping import MARGIN, REACH, SEED, Data, Mapper, Pushed
+from lossatlas_gallery.numbers import numbers_of, ratio
+from lossatlas_gallery.page import Content, Shown, ShownRow, ShownSection, html
+from lossatlas_gallery.recipes import Recipe
+from lossatlas_gallery.scales import Scale, shared, shared_ratio
+from lossatlas_gallery.sections import Panel, Row, panels_of, recipes_of, sections_of
+from lossatlas_gallery.sizes import Size
+from lossatlas_gallery.training import score, train
 
 #: Of pictures, in pixels: readable in a column of the page.
 _WIDTH: Final = 460

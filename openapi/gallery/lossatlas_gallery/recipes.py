@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import nn
 
-from lossatlas.gallery.networks import Family, ResNet, Start, Vgg, start
+from lossatlas_gallery.networks import Family, ResNet, Start, Vgg, start
 
 #: Raised when the same recipe would give other weights.
 REVISION = 1

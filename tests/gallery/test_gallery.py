@@ -20,9 +20,9 @@ import lossatlas
 import numpy as np
 import pytest
 import torch
-from lossatlas.gallery import images
-from lossatlas.gallery.command import run
-from lossatlas.gallery.findings import (
+from lossatlas_gallery import images
+from lossatlas_gallery.command import run
+from lossatlas_gallery.findings import (
     Check,
     Facts,
     concluded,
@@ -32,14 +32,14 @@ from lossatlas.gallery.findings import (
     rank_correlation,
     sharpness_and_error,
 )
-from lossatlas.gallery.folder import Folder
-from lossatlas.gallery.making import Maker
-from lossatlas.gallery.networks import NAIVE_DEVIATION
-from lossatlas.gallery.recipes import Recipe
-from lossatlas.gallery.scales import shared, shared_ratio
-from lossatlas.gallery.sections import panels_of, recipes_of, sections_of
-from lossatlas.gallery.sizes import SIZES, size_of
-from lossatlas.gallery.training import train
+from lossatlas_gallery.folder import Folder
+from lossatlas_gallery.making import Maker
+from lossatlas_gallery.networks import NAIVE_DEVIATION
+from lossatlas_gallery.recipes import Recipe
+from lossatlas_gallery.scales import shared, shared_ratio
+from lossatlas_gallery.sections import panels_of, recipes_of, sections_of
+from lossatlas_gallery.sizes import SIZES, size_of
+from lossatlas_gallery.training import train
 
 from tests.support.live import Api, Live
 
@@ -160,7 +160,7 @@ def test_a_second_run_goes_on_from_the_folder(made: Made, live: Live, live_api: 
 def test_ctrl_c_leaves_what_is_done(live: Live, live_api: Api, tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "LOSSATLAS_DATA_DIR": str(live.folder)}
     running = subprocess.Popen(
-        [sys.executable, "-m", "lossatlas.gallery", "--size", "small", "--output", tmp_path],
+        [sys.executable, "-m", "lossatlas_gallery", "--size", "small", "--output", tmp_path],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

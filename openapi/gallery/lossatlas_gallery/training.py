@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lossatlas.gallery.images import Images
-from lossatlas.gallery.recipes import Recipe
+from lossatlas_gallery.images import Images
+from lossatlas_gallery.recipes import Recipe
 
 _CHUNK = 1000
 

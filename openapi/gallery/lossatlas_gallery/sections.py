@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from lossatlas.gallery.findings import k_slug
-from lossatlas.gallery.networks import Start
-from lossatlas.gallery.recipes import Recipe
-from lossatlas.gallery.sizes import Size
+from lossatlas_gallery.findings import k_slug
+from lossatlas_gallery.networks import Start
+from lossatlas_gallery.recipes import Recipe
+from lossatlas_gallery.sizes import Size
 
 Kind = Literal["surface", "line", "across", "path", "ratio"]
 

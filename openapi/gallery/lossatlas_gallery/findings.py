@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from lossatlas.gallery.sizes import Size
+from lossatlas_gallery.sizes import Size
 
 Outcome = Literal["holds", "fails", "no difference", "open"]
 Verdict = Literal["shows", "shows in part", "does not show", "cannot be told"]

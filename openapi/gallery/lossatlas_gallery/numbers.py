@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-
 from lossatlas.grids import Floats
 from lossatlas.landscapes import Landscape
 

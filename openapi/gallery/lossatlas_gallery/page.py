@@ -9,10 +9,10 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from lossatlas.gallery.findings import Facts, Finding, Values, number, percent
-from lossatlas.gallery.recipes import Recipe
-from lossatlas.gallery.scales import Scale
-from lossatlas.gallery.sections import Panel, Section
+from lossatlas_gallery.findings import Facts, Finding, Values, number, percent
+from lossatlas_gallery.recipes import Recipe
+from lossatlas_gallery.scales import Scale
+from lossatlas_gallery.sections import Panel, Section
 
 
 @dataclass(frozen=True)

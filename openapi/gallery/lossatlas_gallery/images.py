@@ -9,13 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from lossatlas.demo import training as demo
+from lossatlas.errors import InputError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import Tensor
 from torch.nn import functional as F
-
-from lossatlas.demo import training as demo
-from lossatlas.errors import InputError
 
 #: Every n-th image of a file without test images of its own is held back.
 _HELD_BACK: Final = 6

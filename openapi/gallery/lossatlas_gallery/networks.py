@@ -6,9 +6,8 @@ import math
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
-
 from lossatlas.demo.networks import DigitsNet
+from torch import Tensor, nn
 
 Family = Literal["resnet", "vgg", "vgg-plain"]
 Start = Literal["he", "naive"]
