@@ -52,6 +52,11 @@ class LandscapeBase:
         return self.record.provenance
 
     @property
+    def outdated(self) -> str | None:
+        """What to know where its numbers were computed under older definitions; else None."""
+        return self.record.outdated
+
+    @property
     def grid(self) -> Grid:
         """Axes and values of every data set."""
         raise NotImplementedError
@@ -187,6 +192,7 @@ class LandscapeBase:
             "model": self.record.model,
             "job": self.record.job,
             "tags": self.record.tags,
+            "outdated": self.outdated,
         }
         for name, measure in self.derived.items():
             value = measure.get("value") if isinstance(measure, Mapping) else None
