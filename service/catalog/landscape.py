@@ -16,6 +16,7 @@ from service.catalog import charts, words
 from service.catalog.browsing import Card, cards
 from service.catalog.charts import Chart, Line
 from service.domain.cells import CellStatus
+from service.domain.definitions import outdated
 from service.domain.problems import Problem
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.trajectory import Trajectory
@@ -132,6 +133,7 @@ class LandscapePage:
     facts: Sequence[tuple[str, str]]
     directions: Sequence[tuple[str, Mapping[str, Any], str]]
     redo: Redo
+    outdated: str | None
     siblings: Sequence[Card]
     history: Sequence[tuple[Any, str]]
     may_edit: bool
@@ -180,6 +182,7 @@ def landscape_page(
         facts=_facts(one.provenance),
         directions=_directions(one.provenance),
         redo=redo_of(one.spec),
+        outdated=outdated(one.provenance),
         siblings=cards(siblings, {model.id: model.name}),
         history=[(edit, people.get(edit.key_id or "", "somebody")) for edit in history],
         may_edit=caller.can_submit(one.project),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from service.domain.definitions import FIRST
 from service.domain.digests import Digest
 from service.domain.grids import coarse_to_fine
 from service.domain.ids import CheckpointId, DirectionId
@@ -188,7 +189,8 @@ class JobPlan(BaseModel):
     are points that every result must know (the centre of a plane, both ends of a line); those that
     the grid misses are evaluated besides it, with flat indices from `cells` on. Tiles are slices
     of `order()`; the only tile of a single point's curvature is all its `steps`. With `sampling`
-    only the cells of its rounds are evaluated.
+    only the cells of its rounds are evaluated. `definitions` are those of the release that planned
+    it: another one's workers plan anew.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -216,6 +218,7 @@ class JobPlan(BaseModel):
     recalibration: RecalibrationPlan | None = None
     lines: bool = False
     sampling: SamplingPlan | None = None
+    definitions: str = FIRST
 
     @property
     def shape(self) -> tuple[int, ...]:

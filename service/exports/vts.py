@@ -103,6 +103,7 @@ def _said(
         ("dataset", chosen.name),
         ("height", "log10 of the loss" if log else "loss"),
         ("engine", str(about.provenance.get("engine", ""))),
+        ("definitions", str(about.provenance.get("definitions", ""))),
         *([] if sampling is None else [("sampling", sampling.sentence(result, chosen))]),
         ("status_codes", " ".join(f"{code.value}={code.word}" for code in CellStatus)),
     ]

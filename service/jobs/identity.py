@@ -1,8 +1,9 @@
 """What makes two jobs the same computation: the canonical digest of a spec over its inputs.
 
-Ids are replaced by the digests of what they stand for, so that the same question about the same
-bytes has one answer, whoever registered them and however often. Tags, priority and `force` ask for
-nothing to be computed and do not count. Pure.
+The definitions that numbers are computed under are part of the question. Ids are replaced by the
+digests of what they stand for, so that the same question about the same bytes has one answer,
+whoever registered them and however often. Tags, priority and `force` ask for nothing to be computed
+and do not count. Pure.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from service.domain.definitions import DEFINITIONS
 from service.domain.digests import digest_json
 from service.domain.jobs import AnyJob, BufferPolicy, TrajectoryJob
 from service.inputs.plain import plain_json
@@ -82,6 +84,8 @@ def input_digest(
     """
     question: dict[str, Any] = {
         "revision": REVISION,
+        # what an earlier release answered under other definitions is no answer to this question
+        "definitions": DEFINITIONS,
         "program": {
             "program": program.program,
             "architecture": dict(program.architecture) if program.architecture else None,

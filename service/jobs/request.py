@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+from service.domain.definitions import is_of_today
 from service.domain.directions import (
     DirectionChoice,
     EigenvectorDirection,
@@ -210,15 +211,12 @@ class _Search:
         if saved.checkpoint_id != self.origin.checkpoint.id:
             return self._borrowed(saved, at)
         own: Spec = SPEC.validate_python(saved.spec)
+        if not is_of_today(saved.spec, saved.spec_digest):
+            return self._of_older_definitions(saved, own, at)
         if saved.object is None:
             own = self._over_data(own, at)
             if own.kind == "pca":
-                raise Problem(
-                    "incompatible_inputs",
-                    f"{saved.id} is a component of a trajectory whose job has not made it yet; "
-                    "wait for that job",
-                    pointer=at,
-                )
+                raise _unmade(saved, at)
         needs = recording.look_up(self.session, self.caller, self.origin, own, at)
         return Wanted(own, saved, needs, at)
 
@@ -236,6 +234,19 @@ class _Search:
             )
         return spec.model_copy(update={"dataset": chosen})
 
+    def _of_older_definitions(self, saved: DirectionRecord, own: Spec, at: str) -> Wanted:
+        """A direction of an earlier release: its very tensors where it has them, and else made
+        under today's definitions, as if it were given inline.
+        """
+        if saved.object is not None:
+            return Wanted(UploadedDirection(object=saved.object), None, Needs(), at)
+        own = self._over_data(own, at)
+        if own.kind == "pca":
+            raise _unmade(saved, at)
+        return Wanted(
+            own, None, recording.look_up(self.session, self.caller, self.origin, own, at), at
+        )
+
     def _borrowed(self, saved: DirectionRecord, at: str) -> Wanted:
         """A direction made at another checkpoint: its very tensors, as uploaded ones would be."""
         made_at = models.get(self.session, saved.model_id)
@@ -249,6 +260,15 @@ class _Search:
                 pointer=at,
             )
         return Wanted(UploadedDirection(object=saved.object), None, Needs(), at)
+
+
+def _unmade(saved: DirectionRecord, at: str) -> Problem:
+    return Problem(
+        "incompatible_inputs",
+        f"{saved.id} is a component of a trajectory whose job has not made it yet; wait for that "
+        "job",
+        pointer=at,
+    )
 
 
 def _datasets(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from service.domain.definitions import outdated
 from service.figures import Caption
 from service.ledger import checkpoints, models
 from service.ledger.records import CheckpointRecord, LandscapeRecord
@@ -53,8 +54,8 @@ def caption_for(
 
 
 def labels_of(landscapes: Sequence[LandscapeRecord], captions: Sequence[Caption]) -> list[str]:
-    """What tells landscapes apart in a legend: of model, origin, directions and data what differs,
-    and their ids where nothing does.
+    """What tells landscapes apart in a legend: of model, origin, directions, buffers and version
+    of the definitions what differs, and their ids where nothing does.
     """
     facts: list[list[str]] = []
     for landscape, caption in zip(landscapes, captions, strict=True):
@@ -65,6 +66,7 @@ def labels_of(landscapes: Sequence[LandscapeRecord], captions: Sequence[Caption]
                 between or caption.origin or "",
                 caption.normalisation or "no direction",
                 f"buffers {landscape.provenance.get('buffers', 'frozen')}",
+                str(landscape.provenance.get("definitions", "definitions unknown")),
             ]
         )
     telling = [k for k in range(len(facts[0])) if len({fact[k] for fact in facts}) > 1]
@@ -75,6 +77,18 @@ def labels_of(landscapes: Sequence[LandscapeRecord], captions: Sequence[Caption]
         f"{words}, {landscape.id}" if words else landscape.id
         for words, landscape in zip(said, landscapes, strict=True)
     ]
+
+
+def notes_of(landscapes: Sequence[LandscapeRecord], captions: Sequence[Caption]) -> tuple[str, ...]:
+    """The notes of several landscapes on the same axes, each once, and what keeps them apart."""
+    notes = dict.fromkeys(note for caption in captions for note in caption.notes)
+    names = {str(one.provenance.get("definitions")) for one in landscapes}
+    if len(names) > 1:
+        # said of all of them at once, in place of each older one's own note
+        own = {_older(one.provenance) for one in landscapes}
+        notes = dict.fromkeys(note for note in notes if note not in own)
+        notes["Not comparable as they are: computed under different definitions."] = None
+    return tuple(notes)
 
 
 def directions_in_words(
@@ -154,8 +168,14 @@ def _specs(provenance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [entry.get("spec") or {} for entry in planned.values()]
 
 
+def _older(provenance: Mapping[str, Any]) -> str:
+    return f"Computed under older definitions ({provenance.get('definitions')})."
+
+
 def _notes(provenance: Mapping[str, Any]) -> tuple[str, ...]:
     notes = []
+    if outdated(provenance) is not None:
+        notes.append(_older(provenance))
     if provenance.get("orthogonalised"):
         notes.append("The second direction was made orthogonal to the first.")
     if provenance.get("buffers") == "interpolate":

@@ -5,15 +5,15 @@ Owns which two can be subtracted, and the route. The drawing is `service.figures
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.domain.cells import CellStatus
+from service.domain.definitions import unlike
 from service.domain.digests import digest_json
 from service.domain.ids import LandscapeId
 from service.domain.problems import Problem
@@ -31,7 +31,7 @@ from service.ledger.records import LandscapeRecord
 router = APIRouter(tags=["landscapes"])
 
 #: Raised when the same question would be drawn otherwise.
-REVISION: Final = 1
+REVISION: Final = 2
 
 
 class DifferenceQuery(BaseModel):
@@ -63,7 +63,7 @@ def difference(
     caller: Principal,
 ) -> Response:
     """This landscape's loss less that of another, cell by cell, colours parting at zero. Both must
-    be planes over the same points and the same data sets.
+    be planes over the same points and the same data sets, computed under the same definitions.
     """
     with services.database.transaction() as session:
         one = lookup.landscape(session, caller, landscape_id)
@@ -78,18 +78,22 @@ def difference(
 
 
 def why_not(
-    first: GridResult, second: GridResult, spec: Mapping[str, Any], other: Mapping[str, Any]
+    first: GridResult, second: GridResult, one: LandscapeRecord, other: LandscapeRecord
 ) -> str | None:
-    """Why two results have no difference, in words; None where they have."""
+    """Why two landscapes have no difference, in words; None where they have.
+
+    Args:
+        first, second: their values.
+    """
     if first.y is None or second.y is None:
         return "only planes are subtracted"
     if first.shape != second.shape or not (
         np.allclose(first.x, second.x) and np.allclose(first.y, second.y)
     ):
         return "their grids have different points"
-    if spec.get("datasets", [])[:1] != other.get("datasets", [])[:1]:
+    if one.spec.get("datasets", [])[:1] != other.spec.get("datasets", [])[:1]:
         return "they were evaluated on different data"
-    return None
+    return unlike(one.provenance.get("definitions"), other.provenance.get("definitions"))
 
 
 def _drawn(
@@ -100,7 +104,7 @@ def _drawn(
     extension: Format,
 ) -> bytes:
     mine, theirs = arrays_of(services, one), arrays_of(services, other)
-    why = why_not(mine, theirs, one.spec, other.spec)
+    why = why_not(mine, theirs, one, other)
     if why is not None:
         raise Problem("not_supported", why, pointer="/subtract")
     figure = FigureQuery.model_validate(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from service.domain.curvature import curvature_json
+from service.domain.definitions import outdated
 from service.domain.lines import Lines
 from service.domain.results import GridResult
 from service.domain.trajectory import Trajectory
@@ -51,7 +52,8 @@ def grid_json(
     result: GridResult, *, provenance: Mapping[str, Any], derived: Mapping[str, Any]
 ) -> dict[str, Any]:
     """`x y datasets status anchors` of the result; `center directions derived provenance` beside,
-    and `trajectory`, `curvature`, `line`, `weights` and `sampling` where there are such.
+    and `trajectory`, `curvature`, `line`, `weights` and `sampling` where there are such; `outdated`
+    says so where all of it was computed under older definitions.
 
     `center` is the trained network itself: the plane's centre, or the line's first end.
     """
@@ -80,6 +82,14 @@ def grid_json(
         body["weights"] = weights.to_json()
     if "sampling" in provenance:
         body["sampling"] = provenance["sampling"]
+    note = outdated(provenance)
+    if note is not None:
+        body["outdated"] = note
+        for member in ("trajectory", "curvature", "line"):
+            if member in body:
+                # the words beside these values are of today, the values are not
+                words = body[member].get("definitions", {})
+                body[member]["definitions"] = {**words, "outdated": note}
     body["derived"] = dict(derived)
     body["provenance"] = dict(provenance)
     return body

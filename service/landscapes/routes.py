@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
 
+from service.domain.definitions import outdated
 from service.domain.ids import (
     DatasetId,
     DisplayName,
@@ -31,7 +32,7 @@ from service.http.services import Services
 from service.inputs import lookup
 from service.inputs.lookup import Caller
 from service.landscapes import exports, figures, results
-from service.landscapes.captions import caption_for, caption_of, labels_of
+from service.landscapes.captions import caption_for, caption_of, labels_of, notes_of
 from service.landscapes.exports import Hdf5Query, VtsQuery
 from service.landscapes.figures import MEDIA_TYPES, FigureQuery, Format
 from service.landscapes.grid import EXAMPLE
@@ -320,8 +321,7 @@ def _overlay(
     extension: Format,
 ) -> Response:
     labels = list(query.label) or labels_of(lines, captions)
-    notes = tuple(dict.fromkeys(note for caption in captions for note in caption.notes))
-    caption = Caption(notes=notes)
+    caption = Caption(notes=notes_of(lines, captions))
     name = figures.name_of(lines[0].data, query, caption, labels)
     return immutable(
         request,
@@ -424,6 +424,7 @@ def shown(landscape: LandscapeRecord) -> LandscapeOut:
         data=landscape.data,
         derived=landscape.derived,
         provenance=landscape.provenance,
+        outdated=outdated(landscape.provenance),
         created_at=landscape.created_at,
         created_by=landscape.created_by,
         links={

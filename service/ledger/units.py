@@ -19,6 +19,7 @@ from service.ledger.reports import (
     report_prepared,
     report_refined,
     report_refused,
+    report_replanned,
     report_tile,
 )
 from service.ledger.sqltext import records
@@ -36,6 +37,7 @@ __all__ = [
     "report_prepared",
     "report_refined",
     "report_refused",
+    "report_replanned",
     "report_tile",
     "tiles",
 ]

@@ -7,8 +7,11 @@ import re
 import httpx2
 import pytest
 
+from service.domain.definitions import FIRST
 from tests.catalog.atlas import NASTY, Atlas
+from tests.features.by_hand import ByHand
 from tests.features.caller import Caller, problem
+from tests.support.serving import Serving
 
 HTML = {"Accept": "text/html"}
 NOWHERE = "0" * 26
@@ -174,6 +177,25 @@ def test_a_difference_is_a_figure(reader: Caller, stranger: Caller, atlas: Atlas
     problem(reader.get(address, subtract=atlas.nasty), 422, "not_supported", "/subtract")
     problem(reader.get(address), 422, "invalid_request", "/subtract")
     problem(stranger.get(address, subtract=first), 404, "not_found")
+
+
+def test_pages_say_what_was_computed_under_older_definitions(
+    running: Serving, api: Caller, reader: Caller, atlas: Atlas
+) -> None:
+    job = api.create("/v1/jobs", atlas.surface())["id"]
+    ByHand(running.services, job, definitions=FIRST).whole()
+    old = api.get(f"/v1/jobs/{job}").json()["landscape"]
+    new = atlas.surfaces[-1]
+    page = opened(reader, f"/landscapes/{old}").text
+    assert "Computed under older definitions (lossatlas numerics 1" in page
+    assert "is answered under today's definitions" in page
+    assert "older definitions" not in opened(reader, f"/landscapes/{new}").text
+    compared = opened(reader, f"/compare?ids={old},{new}").text
+    assert "A lossatlas numerics 1, B lossatlas numerics 2" in compared
+    assert "No difference B − A: they were computed under different definitions" in compared
+    assert f"difference.png?subtract={old}" not in compared
+    others = ",".join(atlas.surfaces)
+    assert "different definitions" not in opened(reader, f"/compare?ids={others}").text
 
 
 def test_a_plain_figure_is_the_plot_alone(reader: Caller, atlas: Atlas) -> None:

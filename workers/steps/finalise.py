@@ -21,9 +21,6 @@ from workers.steps.path import attachments_of, path_provenance
 from workers.steps.sampling import after_round
 from workers.tools import InHand
 
-#: Raised whenever a definition changes that moves a value.
-DEFINITIONS = "lossatlas numerics 1"
-
 
 def carry_out(hand: InHand) -> None:
     """Publishes the landscape, or plans another round of adaptive sampling.
@@ -84,7 +81,7 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
     specs = {axis: record.spec for axis, record in assignment.directions.items()}
     return {
         "engine": _engine_version(),
-        "definitions": DEFINITIONS,
+        "definitions": plan.definitions,
         "dtype": plan.precision.value,
         "device": plan.device,
         "threads": plan.threads,

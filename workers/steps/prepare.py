@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from service.domain.definitions import DEFINITIONS, is_of_today
 from service.domain.digests import digest_bytes
 from service.domain.grids import Axis, first_tile_size, tile_size
 from service.domain.jobs import (
@@ -30,6 +31,7 @@ from service.domain.units import (
     TrajectoryPlan,
 )
 from service.ledger import directions, units
+from service.ledger.records import DirectionRecord
 from workers.childprocess import ChildDied
 from workers.protocol import Frame
 from workers.steps.curvature import curvature_axes, curvature_plan, curvature_request
@@ -128,7 +130,7 @@ def _orthogonalise(spec: AnyJob) -> bool:
 
 def _direction(hand: InHand, axis: str) -> dict[str, Any]:
     direction = hand.assignment.directions[axis]
-    if direction.object is not None:
+    if direction.object is not None and not _made_anew(direction):
         return {"materialised": str(fetched(hand, direction.object))}
     uploaded = direction.spec.get("object")
     return {
@@ -137,6 +139,17 @@ def _direction(hand: InHand, axis: str) -> dict[str, Any]:
         "origin": direction.checkpoint_id,
         "object": None if uploaded is None else str(fetched(hand, uploaded)),
     }
+
+
+def _made_anew(direction: DirectionRecord) -> bool:
+    """Whether tensors at hand are of an earlier release's definitions, and can be made again.
+
+    Only a job of that release refers to them so; a newer one takes them as they are, as uploaded.
+    A component of a path is the same under all definitions so far.
+    """
+    return direction.spec.get("kind") != "pca" and not is_of_today(
+        direction.spec, direction.spec_digest
+    )
 
 
 def _axes(spec: AnyJob, body: Any) -> tuple[Axis, Axis | None]:
@@ -204,6 +217,7 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
             RecalibrationPlan.model_validate(how) if (how := body["recalibration"]) else None
         ),
         lines=isinstance(spec, LineJob),
+        definitions=DEFINITIONS,
     )
     if y is None and plan.curvature is not None:
         return plan.model_copy(update={"tile_cells": plan.steps})

@@ -43,6 +43,11 @@ class LandscapeArrays:
         return self.record.provenance
 
     @property
+    def outdated(self) -> str | None:
+        """What to know where its numbers were computed under older definitions; else None."""
+        return self.record.outdated
+
+    @property
     def grid(self) -> Grid:
         """Axes and values of every data set."""
         raise NotImplementedError

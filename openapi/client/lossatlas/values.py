@@ -146,6 +146,7 @@ class LandscapeRecord(_Value):
     data: str = ""
     derived: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
+    outdated: str | None = None
     created_at: datetime
 
 

@@ -89,6 +89,7 @@ class LandscapeBase(LandscapeArrays):
             "model": self.record.model,
             "job": self.record.job,
             "tags": self.record.tags,
+            "outdated": self.outdated,
         }
         for name, measure in self.derived.items():
             value = measure.get("value") if isinstance(measure, Mapping) else None

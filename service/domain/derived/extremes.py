@@ -13,36 +13,14 @@ from service.domain.results import DatasetGrid, GridResult
 
 def minimum(result: GridResult, dataset: DatasetGrid) -> Measure:
     """The smallest loss on the grid and where it lies."""
-    return _extreme(
-        result, dataset, lowest=True, definition="Smallest loss over the cells that are ok."
-    )
+    definition = "Smallest loss over the grid's cells that are ok; `at` is the first such cell."
+    return _extreme(result, dataset, lowest=True, definition=definition)
 
 
 def maximum(result: GridResult, dataset: DatasetGrid) -> Measure:
     """The largest finite loss on the grid and where it lies."""
-    return _extreme(
-        result, dataset, lowest=False, definition="Largest loss over the cells that are ok."
-    )
-
-
-def local_minima(result: GridResult, dataset: DatasetGrid) -> Measure:
-    """How many interior cells lie strictly below all their neighbours."""
-    definition = (
-        "Number of interior cells whose loss is strictly below that of every neighbour "
-        "(two on a curve, eight on a surface), all of them ok."
-    )
-    loss = np.where(dataset.status == CellStatus.OK, dataset.loss, np.nan)
-    if min(loss.shape) < 3:
-        return undefined(definition, "needs at least three points along every axis")
-    interior = tuple(slice(1, -1) for _ in loss.shape)
-    lowest = np.ones(loss[interior].shape, dtype=bool)
-    for shift in np.ndindex(*(3,) * loss.ndim):
-        if all(s == 1 for s in shift):
-            continue
-        window = tuple(slice(s, n - 2 + s) for s, n in zip(shift, loss.shape, strict=True))
-        # a comparison with NaN is false, so a cell beside a hole is never counted
-        lowest &= loss[interior] < loss[window]
-    return Measure(float(lowest.sum()), definition)
+    definition = "Largest loss over the grid's cells that are ok; `at` is the first such cell."
+    return _extreme(result, dataset, lowest=False, definition=definition)
 
 
 def center_loss(result: GridResult, dataset: DatasetGrid) -> Measure:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from service.domain.cells import CellStatus
 from service.domain.curvature import has_map, is_point
-from service.domain.derived import barrier, basin, curvature, extremes, spectrum
+from service.domain.derived import barrier, basin, curvature, extremes, minima, spectrum
 from service.domain.derived.measure import Measure
 from service.domain.lines import Lines
 from service.domain.results import DatasetGrid, GridResult
@@ -19,7 +19,7 @@ ANY: Final[Mapping[str, _Rule]] = {
     "maximum": extremes.maximum,
     "roughness": curvature.roughness,
     "nonconvex_share": curvature.nonconvex_share,
-    "local_minima": extremes.local_minima,
+    "local_minima": minima.local_minima,
 }
 PLANE: Final[Mapping[str, _Rule]] = {
     "center_loss": extremes.center_loss,
