@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from service.domain.curvature import curvature_json
 from service.domain.lines import Lines
+from service.domain.networks import Networks
 from service.domain.results import GridResult
 from service.domain.trajectory import Trajectory
 from service.domain.weights import WeightHistograms
@@ -51,9 +52,11 @@ def grid_json(
     result: GridResult, *, provenance: Mapping[str, Any], derived: Mapping[str, Any]
 ) -> dict[str, Any]:
     """`x y datasets status anchors` of the result; `center directions derived provenance` beside,
-    and `trajectory`, `curvature`, `line`, `weights` and `sampling` where there are such.
+    and `trajectory`, `curvature`, `line`, `weights`, `networks` and `sampling` where there are
+    such.
 
-    `center` is the trained network itself: the plane's centre, or the line's first end.
+    `center` is what the plane's centre gives, or the line's first end: the trained network, but
+    for recomputed running statistics, where `networks` has it.
     """
     body = result.to_json()
     directions = provenance.get("directions") or {}
@@ -78,6 +81,9 @@ def grid_json(
         body["line"] = lines.to_json(result)
     if weights is not None:
         body["weights"] = weights.to_json()
+    networks = Networks.of(result)
+    if networks is not None:
+        body["networks"] = networks.to_json(result, provenance.get("networks") or ())
     if "sampling" in provenance:
         body["sampling"] = provenance["sampling"]
     body["derived"] = dict(derived)
