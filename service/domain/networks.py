@@ -9,7 +9,7 @@ the line or plane are all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
-from service.domain.results import DatasetTile, GridResult
+from service.domain.results import DatasetGrid, DatasetTile, GridResult
 from service.domain.trajectory import Trajectory
 from service.domain.units import JobPlan
 
@@ -131,6 +131,51 @@ def own(result: GridResult, dataset: str, role: str) -> Own | None:
     return None
 
 
+def sentences(
+    result: GridResult,
+    datasets: Sequence[DatasetGrid],
+    names: Mapping[str, str],
+    *,
+    but: Collection[str] = (),
+) -> list[str]:
+    """What each network's own loss is, and what is shown at its place; none where they are one.
+
+    Args:
+        names: of the networks by role; left out, the role names it.
+        but: roles of which nothing is said.
+    """
+    networks = Networks.of(result)
+    if networks is None:
+        return []
+    order = [grid.name for grid in result.datasets]
+    where = "the line" if result.y is None else "the plane"
+    said = []
+    for place in np.flatnonzero(networks.itself).tolist():
+        role = str(networks.roles[place])
+        if role in but:
+            continue
+        anchor = anchor_at(result, networks.at[place].tolist())
+        parts = []
+        for grid in datasets:
+            part = f"{_said(networks.tile(order.index(grid.name)), place)} on {grid.name}"
+            if anchor is not None:
+                gives = f"{where} gives " if not parts else ""
+                part += f" ({gives}{_said(grid.anchors, anchor)})"
+            parts.append(part)
+        name = names.get(role, _ROLES[role])
+        said.append(f"{name}, with its own running statistics: loss {', '.join(parts)}.")
+    return said
+
+
+#: What a network is called that has no better name.
+_ROLES: Final = {
+    "origin": "The origin itself",
+    "target": "The target itself",
+    "x": "The network that x leads to",
+    "y": "The network that y leads to",
+}
+
+
 def anchor_at(result: GridResult, at: Sequence[float]) -> int | None:
     """The anchor at (α, β); None where there is none."""
     found = np.flatnonzero((result.anchors == np.asarray(at)[None, :]).all(axis=1))
@@ -151,6 +196,11 @@ def provenance(plan: JobPlan, labels: Mapping[str, str | None]) -> dict[str, Any
             for network in plan.networks
         ]
     }
+
+
+def _said(tile: DatasetTile, k: int) -> str:
+    status = CellStatus(int(tile.status[k]))
+    return f"{float(tile.loss[k]):.4g}" if status is CellStatus.OK else status.word
 
 
 def _own(arrays: Sequence[NDArray[Any]], dataset: int, place: int) -> Own:
