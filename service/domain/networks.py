@@ -155,7 +155,7 @@ def sentences(
         if role in but:
             continue
         anchor = anchor_at(result, networks.at[place].tolist())
-        parts = []
+        parts: list[str] = []
         for grid in datasets:
             part = f"{_said(networks.tile(order.index(grid.name)), place)} on {grid.name}"
             if anchor is not None:

@@ -1,12 +1,13 @@
 """HDF5 with the keys of the published code (Li et al. 2018), so that its scripts read it.
 
 `xcoordinates ycoordinates train_loss train_acc test_loss test_acc` lie at the root, accuracies in
-per cent; a convexity map has `min_eig` and `max_eig` beside them, a trajectory `proj_xcoord`,
-`proj_ycoord` and `explained_variance_ratio_`: one file serves as the published surface, projection
-and direction file at once. The published code evaluates flat cell k at `meshgrid(x, y)`'s k-th point, and its
-plotting holds the array against that mesh; so the arrays here are laid out `[iy][ix]`, shape
-(ny, nx). (Its own files give the shape as (nx, ny): the same numbers in the same order, which its
-contour plots refuse unless nx = ny.) Every data set is also a group with all that is known of it.
+per cent; with curvature `min_eig` and `max_eig` beside them, with a trajectory `proj_xcoord`,
+`proj_ycoord` and `explained_variance_ratio_`, so that one file serves as the published surface,
+projection and direction file. The published code evaluates flat cell k at `meshgrid(x, y)`'s k-th
+point, and its plotting holds the array against that mesh; so the arrays here are laid out
+`[iy][ix]`, shape (ny, nx). (Its own files give the shape as (nx, ny): the same numbers in the same
+order, which its contour plots refuse unless nx = ny.) Every data set is also a group with all that
+is known of it.
 
 The bytes depend on the arguments only: no clock, no machine.
 """
@@ -175,11 +176,18 @@ def _direction(
 
 
 def _path(file: h5py.File, result: GridResult) -> None:
-    """The path of training under the published names."""
+    """The path of training under the published names.
+
+    Its plots draw one line through all points: NaN between two runs keeps them apart.
+    """
     steps = path_of(result)
     if steps:
-        _put(file, "proj_xcoord", np.array([step.x for step in steps]))
-        _put(file, "proj_ycoord", np.array([step.y for step in steps]))
+        runs = sorted({step.run for step in steps})
+        parts = [[(step.x, step.y) for step in steps if step.run == run] for run in runs]
+        apart = [(np.nan, np.nan)]
+        joined = [point for part in parts for point in (*apart, *part)][1:]
+        for name, values in zip(("proj_xcoord", "proj_ycoord"), np.array(joined).T, strict=True):
+            _put(file, name, values)
     ratios = result.attachments.get("trajectory.explained_variance")
     if ratios is not None:
         _put(file, "explained_variance_ratio_", ratios)

@@ -124,11 +124,9 @@ def subtracted(mine: GridResult, theirs: GridResult) -> GridResult:
     upper bounds, as both losses are over the same samples.
     """
     a, b = mine.datasets[0], theirs.datasets[0]
-    pairs = [
-        (k, other)
-        for k, at in enumerate(mine.anchors.tolist())
-        if (other := anchor_at(theirs, at)) is not None
-    ]
+    places = dict.fromkeys(map(tuple, mine.anchors.tolist()))
+    both = [(anchor_at(mine, at), anchor_at(theirs, at)) for at in places]
+    pairs = [(k, other) for k, other in both if k is not None and other is not None]
     first = np.array([k for k, _ in pairs], dtype=np.int64)
     second = np.array([k for _, k in pairs], dtype=np.int64)
     cells = _less(_tile_of(a), _tile_of(b))

@@ -28,7 +28,7 @@ from service.ledger.session import Session
 from service.store.headers import read_safetensors_header
 
 #: Raised when the same landscape would be written as other bytes.
-REVISION: Final = 1
+REVISION: Final = 2
 
 #: Directions' tensors are put into a file up to this many bytes in all.
 MOST_TENSOR_BYTES: Final = 256 << 20
