@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lossatlas.curvature import Curvature
 from lossatlas.display import card
 from lossatlas.grids import DatasetValues, Flags, Floats, Grid, Words
+from lossatlas.networks import NetworkValues
 from lossatlas.steps import Steps
 from lossatlas.trajectories import Trajectory
 from lossatlas.values import LandscapeRecord
@@ -106,6 +107,13 @@ class LandscapeBase:
         """The path of training on the plane; None for other kinds."""
         body = self.grid.body.get("trajectory")
         return None if body is None else Trajectory.from_json(body)
+
+    @cached_property
+    def networks(self) -> tuple[NetworkValues, ...]:
+        """The networks that the line or plane passes through, with their own losses, where some
+        are told apart from its points; () otherwise.
+        """
+        return tuple(map(NetworkValues.from_json, self.grid.body.get("networks", ())))
 
     @cached_property
     def curvature(self) -> Curvature | None:
