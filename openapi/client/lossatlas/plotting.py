@@ -196,7 +196,8 @@ def _curve(
                     color=drawn.get_color(), linestyle="none",
                     label=f"{network.role} itself, {values.name}",
                 )  # fmt: skip
-                seen.append(np.array([own[values.name]])[np.isfinite(own[values.name])])
+                mark = np.array([own[values.name]])
+                seen.append(mark[np.isfinite(mark)])
         if metric == "loss":
             low, high = shown - values.stderr, shown + values.stderr
             ax.fill_between(grid.x, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
