@@ -248,11 +248,20 @@ def assemble(
                 extra[i].setdefault(key, np.full(total, np.nan))[tile.index] = values
         attachments.update(tile.attachments)
     if plan.true_points:
-        true = slice(plan.in_plane, total)
+        true = slice(plan.in_plane, plan.in_plane + plan.true_points)
         attachments["trajectory.true_loss"] = loss[:, true]
         attachments["trajectory.true_stderr"] = stderr[:, true]
         attachments["trajectory.true_accuracy"] = accuracy[:, true]
         attachments["trajectory.true_status"] = status[:, true]
+    if plan.networks:
+        own = np.array(plan.network_indices(), dtype=np.int64)
+        attachments["network.roles"] = np.array([n.role for n in plan.networks], dtype=np.str_)
+        attachments["network.at"] = np.array([n.at for n in plan.networks], dtype=np.float64)
+        attachments["network.itself"] = np.array([n.itself for n in plan.networks], dtype=np.bool_)
+        attachments["network.loss"] = loss[:, own]
+        attachments["network.stderr"] = stderr[:, own]
+        attachments["network.accuracy"] = accuracy[:, own]
+        attachments["network.status"] = status[:, own]
     anchors = np.array(plan.anchor_indices(), dtype=np.int64)
     shape, cells = plan.shape, plan.cells
     return GridResult(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.networks import sentences
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.sampling import Sampling
 from service.exports.about import About
@@ -105,6 +106,7 @@ def _said(
         ("engine", str(about.provenance.get("engine", ""))),
         ("definitions", str(about.provenance.get("definitions", ""))),
         *([] if sampling is None else [("sampling", sampling.sentence(result, chosen))]),
+        *[("networks", " ".join(told)) for told in [sentences(result, [chosen], {})] if told],
         ("status_codes", " ".join(f"{code.value}={code.word}" for code in CellStatus)),
     ]
 

@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.image import imsave
 
+from service.domain.networks import sentences as own_sentences
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.trajectory import Trajectory
 from service.domain.weights import WeightHistograms
@@ -27,6 +28,7 @@ from service.figures.colorbar import metric_name
 from service.figures.curve import Curve
 from service.figures.drawing import Drawing
 from service.figures.legend import Strip
+from service.figures.networks import marked
 from service.figures.options import FigureOptions, View
 from service.figures.overlay import Named, Overlay
 from service.figures.page import MARGIN, Page
@@ -39,7 +41,13 @@ from service.figures.spectrum import LayersDrawing, SpectrumDrawing, map_sentenc
 from service.figures.spectrum import sentences as point_sentences
 from service.figures.theme import THEMES
 from service.figures.weights import WeightsDrawing
-from service.figures.words import caption, overlay_caption, title
+from service.figures.words import (
+    OF_A_POINT,
+    caption,
+    network_names,
+    overlay_caption,
+    title,
+)
 
 Format = Literal["png", "svg"]
 
@@ -124,6 +132,10 @@ def compose(result: GridResult, options: FigureOptions) -> Page:
     notes = [line for note in drawing.notes for line in page.wrap(note, small)]
     below = page.wrap_items(caption(result, options, datasets, on_path=path is not None), small)
     said = [*options.caption.notes]
+    if view not in OF_A_POINT:
+        names = network_names(options.caption)
+        told = () if result.y is None else {mark.role for mark in options.caption.networks}
+        said.extend(own_sentences(result, datasets, names, but=told))
     if path is not None and shown_path is not None:
         said.extend(sentences(path, result, datasets[0]))
     said.extend(map_sentences(result, options.metric))
@@ -187,9 +199,10 @@ def _drawing(
         return Curve(page, result, options)
     values = shown(grid, options.metric)
     scale = scale_of_metric(values.values, options)
+    networks = marked(page, options.caption.networks, result, values)
     if view is View.SURFACE and scale is not None and why_cells(values, view) is None:
-        return Relief(page, values, result.x, result.y, scale, options, path)
-    return Plane(page, values, result.x, result.y, scale, options, view, path)
+        return Relief(page, values, result.x, result.y, scale, options, path, networks)
+    return Plane(page, values, result.x, result.y, scale, options, view, path, networks)
 
 
 def _png(page: Page) -> bytes:

@@ -13,7 +13,7 @@ from service.domain.results import DatasetGrid, GridResult
 from service.domain.sampling import Sampling
 from service.figures.colorbar import metric_name
 from service.figures.numbers import number
-from service.figures.options import CURVATURE_METRICS, FigureOptions, View
+from service.figures.options import CURVATURE_METRICS, Caption, FigureOptions, View
 from service.figures.overlay import Named
 from service.figures.shown import chosen
 from service.figures.spectrum import extent
@@ -30,7 +30,8 @@ _WHAT: Final = {
 }
 
 
-_OF_A_POINT: Final = {
+#: Views that show no losses.
+OF_A_POINT: Final = {
     View.SPECTRUM: "spectrum of the Hessian",
     View.LAYERS: "curvature of each layer",
     View.WEIGHTS: "how large the weights are",
@@ -48,12 +49,18 @@ def title(options: FigureOptions, view: View, accuracy_too: bool, *, on_path: bo
     metric = metric_name(options.metric)
     if options.metric in CURVATURE_METRICS:
         metric += " of the Hessian"
-    if view in _OF_A_POINT:
-        metric = _OF_A_POINT[view]
+    if view in OF_A_POINT:
+        metric = OF_A_POINT[view]
     if accuracy_too:
         metric = "loss and accuracy"
     origin = options.caption.origin or "the trained network"
-    where = "on the plane of the training path" if on_path else _WHAT[view].format(origin)
+    where = _WHAT[view].format(origin)
+    if on_path:
+        where = "on the plane of the training path"
+    elif options.caption.networks:
+        # two networks and a direction of another kind are a plane through two
+        count = {1: "two", 2: "three"}[len(options.caption.networks)]
+        where = f"on a plane through {count} networks"
     first = metric[:1] if options.metric in CURVATURE_METRICS else metric[:1].upper()
     return f"{first}{metric[1:]} {where}"
 
@@ -89,6 +96,13 @@ def caption(
         things = "points" if result.y is None else "cells"
         items.append(f"computed so far: {total - pending:,} of {total:,} {things}")
     return items
+
+
+def network_names(told: Caption) -> dict[str, str]:
+    """The networks of a line or plane by role, as a sentence begins with them."""
+    ends = {} if told.ends is None else dict(zip(("origin", "target"), told.ends, strict=True))
+    names = ends | {place.role: place.name for place in told.networks}
+    return {role: f"{name[:1].upper()}{name[1:]}" for role, name in names.items()}
 
 
 def overlay_caption(lines: Sequence[Named], options: FigureOptions) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.domain.definitions import outdated
-from service.figures import Caption
+from service.figures import Caption, NetworkPlace
 from service.ledger import checkpoints, models
 from service.ledger.records import CheckpointRecord, LandscapeRecord
 from service.ledger.session import Session
@@ -40,6 +40,7 @@ def caption_for(
     """
     specs = _specs(provenance)
     names = {str(s["target"]) for s in specs if s.get("kind") == "between" and s.get("target")}
+    names |= {str(network["checkpoint"]) for network in provenance.get("networks") or ()}
     ends = spec.get("target") if spec.get("kind") == "interpolation" else None
     wanted = {str(i) for i in (origin, ends, *names) if i}
     points = _Points(session, model_id, checkpoints.for_ids(session, wanted))
@@ -49,6 +50,7 @@ def caption_for(
         normalisation=None if ends else directions_in_words(specs, points.names()),
         origin=points.place(origin),
         ends=None if ends is None else (points.name(origin), points.name(str(ends))),
+        networks=() if ends else _places(provenance, points),
         notes=_notes(provenance),
     )
 
@@ -163,6 +165,27 @@ def _own_name(checkpoint: CheckpointRecord) -> str | None:
     return None if checkpoint.step is None else f"the checkpoint of step {checkpoint.step:,}"
 
 
+def _places(provenance: Mapping[str, Any], points: _Points) -> tuple[NetworkPlace, ...]:
+    """The networks beside the centre that a plane's directions lead to."""
+    planned = provenance.get("directions") or {}
+    known = {str(network["role"]): network for network in provenance.get("networks") or ()}
+    found = []
+    for axis, at in (("x", (1.0, 0.0)), ("y", (0.0, 1.0))):
+        spec = (planned.get(axis) or {}).get("spec") or {}
+        if axis in known:
+            a, b = known[axis]["at"]
+            name = points.name(str(known[axis]["checkpoint"]))
+            found.append(NetworkPlace(axis, name, (float(a), float(b))))
+        elif _leads_to_another(spec) and not provenance.get("orthogonalised"):
+            found.append(NetworkPlace(axis, points.name(str(spec["target"])), at))
+    return tuple(found)
+
+
+def _leads_to_another(spec: Mapping[str, Any]) -> bool:
+    whole = spec.get("normalize", "none") == "none" and not spec.get("ignore")
+    return spec.get("kind") == "between" and bool(spec.get("target")) and whole
+
+
 def _specs(provenance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     planned = provenance.get("directions") or {}
     return [entry.get("spec") or {} for entry in planned.values()]
@@ -178,6 +201,11 @@ def _notes(provenance: Mapping[str, Any]) -> tuple[str, ...]:
         notes.append(_older(provenance))
     if provenance.get("orthogonalised"):
         notes.append("The second direction was made orthogonal to the first.")
+    if provenance.get("networks") and provenance.get("buffers") == "frozen":
+        notes.append(
+            "Every point has the origin's running statistics, which fit other networks badly "
+            "(buffers: recalibrate recomputes them at each point)."
+        )
     if provenance.get("buffers") == "interpolate":
         notes.append("Running statistics move along the directions.")
     how = provenance.get("recalibration")

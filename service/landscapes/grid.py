@@ -8,6 +8,7 @@ from typing import Any, Final
 from service.domain.curvature import curvature_json
 from service.domain.definitions import outdated
 from service.domain.lines import Lines
+from service.domain.networks import Networks
 from service.domain.results import GridResult
 from service.domain.trajectory import Trajectory
 from service.domain.weights import WeightHistograms
@@ -52,10 +53,11 @@ def grid_json(
     result: GridResult, *, provenance: Mapping[str, Any], derived: Mapping[str, Any]
 ) -> dict[str, Any]:
     """`x y datasets status anchors` of the result; `center directions derived provenance` beside,
-    and `trajectory`, `curvature`, `line`, `weights` and `sampling` where there are such; `outdated`
-    says so where all of it was computed under older definitions.
+    and `trajectory`, `curvature`, `line`, `weights`, `networks` and `sampling` where there are
+    such; `outdated` says so where all of it was computed under older definitions.
 
-    `center` is the trained network itself: the plane's centre, or the line's first end.
+    `center` is what the plane's centre gives, or the line's first end: the trained network, but
+    for recomputed running statistics, where `networks` has it.
     """
     body = result.to_json()
     directions = provenance.get("directions") or {}
@@ -80,6 +82,9 @@ def grid_json(
         body["line"] = lines.to_json(result)
     if weights is not None:
         body["weights"] = weights.to_json()
+    networks = Networks.of(result)
+    if networks is not None:
+        body["networks"] = networks.to_json(result, provenance.get("networks") or ())
     if "sampling" in provenance:
         body["sampling"] = provenance["sampling"]
     note = outdated(provenance)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from service.domain import trajectory
+from service.domain import networks, trajectory
 from service.domain.definitions import DEFINITIONS
 from service.domain.derived import measure
 from service.domain.digests import digest_json, hex_of
@@ -209,6 +209,7 @@ def partial_provenance(partial: Partial) -> dict[str, Any]:
         },
         "cosine": plan.cosine,
         "orthogonalised": plan.orthogonalised,
+        **networks.provenance(plan, {}),
     }
 
 

@@ -24,6 +24,7 @@ from workers.computation.directions import Made, make_direction, read_direction
 from workers.computation.evaluators import Space, build_evaluator, cell
 from workers.computation.first_layer import as_exact, worth_combining
 from workers.computation.footprint import estimate, peak_bytes
+from workers.computation.networks import networks_on
 from workers.computation.reduced_precision import compare
 from workers.computation.trajectory import FoundPath, find_path
 from workers.engine.batching import (
@@ -61,11 +62,12 @@ class Prepared:
 def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
     """Carries out a `prepare` request: `{directions: {axis: {spec, origin, object} or
     {materialised}},
-    orthogonalise, target, trajectory, curvature, batching, cells, compared, memory_bytes}`; a
+    orthogonalise, target, trajectory, curvature, batching, cells, compared, memory_bytes,
+    networks}`; a
     trajectory's axes are its principal components, a single point's curvature has none. `batching`
     is an earlier choice, where one is known; `cells` is how many a surface has; at those of
     `compared` a reduced precision is compared with float32; `memory_bytes` is what the process
-    may hold in all.
+    may hold in all; `networks` are those that the line or plane passes through (`networks_on`).
 
     Raises:
         Problem, EngineError: an input is not usable; MemoryExceeded when one sample is too much.
@@ -144,6 +146,7 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
             "batching": _kept(context, batching, space),
             "precision_error": compared,
             "recalibration": None if space.recalibration is None else asdict(space.recalibration),
+            "networks": networks_on(context, request.get("networks") or [], made, used),
             "trajectory": None if path is None else dict(path.body),
             "curvature": None if bent is None else bent.to_json(),
         },

@@ -17,6 +17,7 @@ from service.domain.units import JobPlan
 from service.ledger import units
 from service.ledger.records import NewLandscape, UnitRecord
 from workers.cache import Held
+from workers.steps.networks import network_provenance
 from workers.steps.path import attachments_of, path_provenance
 from workers.steps.sampling import after_round
 from workers.tools import InHand
@@ -126,6 +127,7 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
         "memory": plan.memory and plan.memory.model_dump(),
         "precision_error": plan.precision_error and plan.precision_error.model_dump(mode="json"),
         **path_provenance(hand, plan),
+        **network_provenance(hand, plan),
         **({"curvature": plan.curvature.model_dump()} if plan.curvature is not None else {}),
     }
 

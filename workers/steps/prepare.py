@@ -35,6 +35,7 @@ from service.ledger.records import DirectionRecord
 from workers.childprocess import ChildDied
 from workers.protocol import Frame
 from workers.steps.curvature import curvature_axes, curvature_plan, curvature_request
+from workers.steps.networks import network_plan, network_request, with_places
 from workers.steps.opening import batching_key, fetched, open_job, target_of, threads_of
 from workers.steps.path import axes_under, path_plan, path_request
 from workers.steps.sampling import begin_sampling
@@ -87,6 +88,7 @@ def _request(hand: InHand) -> dict[str, Any]:
         "orthogonalise": _orthogonalise(spec),
         "target": target_of(hand),
         "trajectory": path_request(hand),
+        "networks": network_request(hand),
         "curvature": curvature_request(hand),
         "batching": hand.tools.batchings.known(batching_key(hand)),
         "cells": spec.grid.cells if isinstance(spec, SurfaceJob) else 0,
@@ -178,6 +180,7 @@ def _anchors(spec: AnyJob, path: TrajectoryPlan | None) -> tuple[tuple[float, fl
 def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
     spec = hand.assignment.spec
     path = path_plan(hand, body)
+    networks = network_plan(hand, body)
     x, y = _axes(spec, body)
     norms = {axis: float(norm) for axis, norm in body["norms"].items()}
     if not all(math.isfinite(norm) for norm in norms.values()):
@@ -185,7 +188,7 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
     plan = JobPlan(
         x=tuple(x.points().tolist()),
         y=None if y is None else tuple(y.points().tolist()),
-        anchors=_anchors(spec, path),
+        anchors=with_places(_anchors(spec, path), networks),
         directions=tuple(
             PlannedDirection(
                 axis=axis,
@@ -218,6 +221,7 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
         ),
         lines=isinstance(spec, LineJob),
         definitions=DEFINITIONS,
+        networks=networks,
     )
     if y is None and plan.curvature is not None:
         return plan.model_copy(update={"tile_cells": plan.steps})

@@ -8,6 +8,7 @@ from typing import Any
 
 from lossatlas.curvature import Curvature
 from lossatlas.grids import DatasetValues, Flags, Floats, Grid, Words
+from lossatlas.networks import NetworkValues
 from lossatlas.trajectories import Trajectory
 from lossatlas.values import LandscapeRecord
 
@@ -102,6 +103,13 @@ class LandscapeArrays:
         """The path of training on the plane; None for other kinds."""
         body = self.grid.body.get("trajectory")
         return None if body is None else Trajectory.from_json(body)
+
+    @cached_property
+    def networks(self) -> tuple[NetworkValues, ...]:
+        """The networks that the line or plane passes through, with their own losses, where some
+        are told apart from its points; () otherwise.
+        """
+        return tuple(map(NetworkValues.from_json, self.grid.body.get("networks", ())))
 
     @cached_property
     def curvature(self) -> Curvature | None:

@@ -135,6 +135,10 @@ def _plane(
         _path(ax, landscape)
     elif x[0] <= 0 <= x[-1] and y[0] <= 0 <= y[-1]:
         ax.plot(0, 0, marker="+", color="black", markersize=9, zorder=4)
+    for network in landscape.networks:
+        a, b = network.at
+        if (a, b) != (0, 0) and x[0] <= a <= x[-1] and y[0] <= b <= y[-1]:
+            ax.plot(a, b, marker="D", markerfacecolor="white", color="black", zorder=4)
     margin = 0.0 if lines else 0.5
     ax.set_xlim(*_edges(x, margin))
     ax.set_ylim(*_edges(y, margin))
@@ -182,6 +186,17 @@ def _curve(
         seen.append(line[finite])
         shown = np.where(finite, line, np.nan)
         (drawn,) = ax.plot(grid.x, shown, marker=".", markersize=4, label=values.name)
+        for network in landscape.networks:
+            own = {"loss": network.loss, "accuracy": network.accuracy}.get(metric, {})
+            # where the line gives the same, the network is on it
+            if values.name in own and network.loss != network.loss_there:
+                ax.plot(
+                    network.at[0], own[values.name], marker="D", markerfacecolor="none",
+                    color=drawn.get_color(), linestyle="none",
+                    label=f"{network.role} itself, {values.name}",
+                )  # fmt: skip
+                mark = np.array([own[values.name]])
+                seen.append(mark[np.isfinite(mark)])
         if metric == "loss":
             low, high = shown - values.stderr, shown + values.stderr
             ax.fill_between(grid.x, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
@@ -201,7 +216,7 @@ def _curve(
     ax.set_xlabel("α")
     ax.set_ylabel(_NAMES.get(metric, metric))
     ax.set_xlim(grid.x[0] - half, grid.x[-1] + half)
-    if len(chosen) > 1:
+    if len(ax.get_lines()) > 1:
         ax.legend()
 
 

@@ -118,6 +118,8 @@ class JobState(_Value):
     directions: dict[str, str] = {}
     tags: tuple[str, ...] = ()
     priority: int = 0
+    #: What to know of the question before its answer.
+    notes: tuple[str, ...] = ()
     landscape: str | None = None
     error: dict[str, Any] | None = None
     created_at: datetime

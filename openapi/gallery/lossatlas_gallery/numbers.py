@@ -50,7 +50,9 @@ def _of_line(landscape: Landscape) -> dict[str, float | None]:
         "barrier_test": _value(derived[test], "barrier"),
     }
     for name, end, cell in (("origin", "origin_loss", 0), ("target", "target_loss", -1)):
-        base = _value(derived[train], end)
+        # the rise is of the line, whatever the network's own loss is
+        base = _value(derived[train], f"{end}_on_line")
+        base = _value(derived[train], end) if base is None else base
         # the outermost point, beyond the minimum
         outer = float(loss[cell])
         found[f"rise_{name}"] = None if base is None or not np.isfinite(outer) else outer - base

@@ -1,8 +1,6 @@
-"""Extremes of a grid and the losses at its anchors."""
+"""Extremes of a grid."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
@@ -23,36 +21,6 @@ def maximum(result: GridResult, dataset: DatasetGrid) -> Measure:
     return _extreme(result, dataset, lowest=False, definition=definition)
 
 
-def center_loss(result: GridResult, dataset: DatasetGrid) -> Measure:
-    """The loss of the trained network itself."""
-    return _anchor(dataset, 0, "Loss at α = β = 0, the trained network itself.")
-
-
-def origin_loss(result: GridResult, dataset: DatasetGrid) -> Measure:
-    """The loss at α = 0."""
-    return _anchor(dataset, 0, "Loss at α = 0, the origin checkpoint.")
-
-
-def target_loss(result: GridResult, dataset: DatasetGrid) -> Measure:
-    """The loss at α = 1."""
-    return _anchor(dataset, 1, "Loss at α = 1, the target checkpoint.")
-
-
-def center_accuracy(result: GridResult, dataset: DatasetGrid) -> Measure:
-    """The accuracy of the trained network itself."""
-    return _accuracy(dataset, 0, "Accuracy at α = β = 0, the trained network itself.")
-
-
-def origin_accuracy(result: GridResult, dataset: DatasetGrid) -> Measure:
-    """The accuracy at α = 0."""
-    return _accuracy(dataset, 0, "Accuracy at α = 0, the origin checkpoint.")
-
-
-def target_accuracy(result: GridResult, dataset: DatasetGrid) -> Measure:
-    """The accuracy at α = 1."""
-    return _accuracy(dataset, 1, "Accuracy at α = 1, the target checkpoint.")
-
-
 def _extreme(result: GridResult, dataset: DatasetGrid, *, lowest: bool, definition: str) -> Measure:
     ok = dataset.status == CellStatus.OK
     if not ok.any():
@@ -69,27 +37,3 @@ def _extreme(result: GridResult, dataset: DatasetGrid, *, lowest: bool, definiti
         stderr=float(dataset.stderr.flat[flat]),
         details={"at": at},
     )
-
-
-def _anchor(dataset: DatasetGrid, index: int, definition: str) -> Measure:
-    status = CellStatus(int(dataset.anchors.status[index]))
-    if status is not CellStatus.OK:
-        return undefined(definition, f"the loss there is {status.word}")
-    return Measure(
-        float(dataset.anchors.loss[index]),
-        definition,
-        stderr=float(dataset.anchors.stderr[index]),
-    )
-
-
-def _accuracy(dataset: DatasetGrid, index: int, definition: str) -> Measure:
-    status = CellStatus(int(dataset.anchors.status[index]))
-    values = dataset.anchors.accuracy
-    if status is not CellStatus.OK or values is None:
-        return undefined(definition, f"the loss there is {status.word}")
-    share, samples = float(values[index]), dataset.samples
-    # of a binomial share, with two answers of either kind added (Agresti and Coull 1998), so that
-    # no error is zero; an upper bound where a sample counts for several answers
-    middle = (share * samples + 2) / (samples + 4)
-    error = math.sqrt(middle * (1 - middle) / (samples + 4))
-    return Measure(share, definition, stderr=error)
