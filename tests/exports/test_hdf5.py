@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from service.domain.results import GridResult
 from service.exports import About, encode_hdf5
 from tests.exports.cases import HOLES, LINE, WIDE, about, two, with_path
-from tests.figures.cases import line_of
+from tests.figures.cases import LINE_APART, line_of
 
 
 def read(
@@ -143,6 +143,19 @@ def test_a_path_under_the_published_names() -> None:
         assert group["center"].asstr()[()] == "final"
     with read(WIDE) as file:
         assert "proj_xcoord" not in file
+
+
+def test_networks_and_what_is_said_of_them() -> None:
+    with read(LINE_APART) as file:
+        np.testing.assert_array_equal(
+            file["attachments/network/loss"], [[0.02, 0.12], [0.31, 0.38]]
+        )
+        assert file["attachments/network/roles"].asstr()[:].tolist() == ["origin", "target"]
+        said = file.attrs["networks"]
+        assert "loss 0.12 on train (the line gives 1.32), 0.38 on test (1.71)" in said
+    with read(LINE) as file:
+        assert "networks" not in file.attrs
+        assert "network" not in file.get("attachments", {})
 
 
 def test_equal_results_are_equal_bytes() -> None:
