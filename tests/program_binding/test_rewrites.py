@@ -289,3 +289,21 @@ def test_statistics_of_the_batch(
     for name, parts in wanted.items():
         truth = torch.stack(parts).mean(0)
         assert torch.allclose(found[name].double(), truth, rtol=0, atol=10 * _TOLERANCE[dtype])
+
+
+def test_distances_do_not_depend_on_how_many_there_are() -> None:
+    """PyTorch's own go over to products of matrices, which near points do not survive."""
+    centres = _random(40, 3) + 5
+    program = Program(centres + 1e-3 * _random(40, 3), centres=centres)
+    program.apply("cdist", program.x, program["centres"])
+    parameters, buffers, x = program.point(torch.float32, last=False)
+    truth = program.public(torch.float64).diagonal()
+    with torch.inference_mode():
+        infer = program.bound().at(parameters, buffers)
+        found, few = infer(x), infer(x[:2])
+    assert torch.equal(found[:2], few)
+    true = torch.linalg.vector_norm(x.double() - centres.double(), dim=1)
+    assert torch.allclose(found.diagonal().double(), true, rtol=1e-5)
+    assert torch.allclose(truth, true, rtol=1e-6)
+    theirs = program.public(torch.float32).diagonal().double()
+    assert not torch.allclose(theirs, true, rtol=1e-5)

@@ -1,8 +1,9 @@
 """Operators composed of others, where PyTorch's own lack a derivative or have a wrong one.
 
 Every form gives the values of the operator that it stands for but for rounding, and derivatives of
-any order, forward and reverse, batched or not. `tests/program_binding/test_operators.py` compares
-each with the public operator. What was found wanting in PyTorch's own:
+any order, forward and reverse, batched or not; of whole numbers it gives whole numbers.
+`tests/program_binding/test_operators.py` compares each with the public operator. What was found
+wanting in PyTorch's own:
 
     scaled_dot_product_attention         fused kernels have no second derivative
     hardsigmoid, cdist, multi_margin     the backward pass has no derivative; hardsigmoid's own has
@@ -198,7 +199,7 @@ def mish(x: Tensor) -> Tensor:
 
 def power(x: Tensor, exponent: Tensor) -> Tensor:
     """x^exponent; constantly 1 where the exponent is 0."""
-    return torch.pow(torch.where((x == 0) & (exponent == 0), 1.0, x), exponent)
+    return torch.pow(torch.where((x == 0) & (exponent == 0), 1, x), exponent)
 
 
 def sinc(x: Tensor) -> Tensor:
@@ -239,12 +240,12 @@ def scatter_reduce(
     places = torch.arange(x.shape[dim], device=x.device)
     # entries of `index` along dim + 1, the places that they may name along dim
     named = index.unsqueeze(dim) == places.reshape(-1, *[1] * (x.dim() - dim))
-    factors = torch.where(named, src.unsqueeze(dim), 1.0).prod(dim + 1)
+    factors = torch.where(named, src.unsqueeze(dim), 1).prod(dim + 1, dtype=src.dtype)
     touched = named.any(dim + 1)
     beyond: list[int] = []
     for size, reached in zip(reversed(x.shape), reversed(factors.shape), strict=True):
         beyond += [0, size - reached]
-    factors = functional.pad(factors, beyond, value=1.0)
+    factors = functional.pad(factors, beyond, value=1)
     touched = functional.pad(touched, beyond, value=False)
     return x * factors if include_self else torch.where(touched, factors, x)
 

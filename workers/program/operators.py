@@ -24,6 +24,8 @@ from workers.program.literals import Situation
 
 _ATTENTION: Final = "aten.scaled_dot_product_attention.default"
 _INT64_MAX: Final = (1 << 63) - 1
+#: `cdist`'s number for "donot_use_mm_for_euclid_dist".
+_NO_PRODUCTS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,15 @@ def _without(names: frozenset[str]) -> Callable[[Node, Situation], Node]:
     return leave_out
 
 
+def _by_differences(node: Node, situation: Situation) -> Node:
+    """Distances without PyTorch's short cut by products of matrices.
+
+    It loses half the digits of near points, and is taken or not by the size of the batch.
+    """
+    kept = tuple(item for item in node.arguments if item[0] != "compute_mode")
+    return replace(node, arguments=(*kept, ("compute_mode", _NO_PRODUCTS)))
+
+
 def _typed_copy(node: Node, situation: Situation) -> Node:
     arguments = tuple((k, v) for k, v in node.arguments if k in {"self", "dtype", "memory_format"})
     return replace(node, operator="aten.to.dtype", arguments=arguments)
@@ -282,6 +293,7 @@ _REPLACEMENTS: Final[Mapping[str, Callable[[Node, Situation], Node]]] = {
     "aten._native_batch_norm_legit_no_training.default": _first_only(_plain_batch_norm),
     "aten.native_layer_norm.default": _if_first_only(_renamed("aten.layer_norm.default")),
     "aten.native_group_norm.default": _if_first_only(_plain_group_norm),
+    "aten.cdist.default": _by_differences,
     "aten.embedding.default": _without(_TRAINERS),
     "aten.gather.default": _without(_TRAINERS),
     "aten.to.device": _typed_copy,

@@ -126,9 +126,18 @@ def _by_index() -> list[OperatorCase]:
                     "scatter_reduce.two", _M, 0, rows, written, reduce, include_self=own, note=about
                 )
             )
+    whole = torch.arange(12).reshape(3, 4) % 5
     zeros = draw(2, 4, special=(0.0, 0.0, 1.0, 0.0))
     return [
         *found,
+        *(
+            case(
+                "scatter_reduce.two", whole, 0, rows, whole[:2] + 1, reduce, note=f"whole {reduce}"
+            )
+            for reduce in ("sum", "prod", "amax")
+        ),
+        case("scatter_add", whole, 0, rows, whole[:2], note="whole"),
+        case("scatter.src", whole, 0, rows[:1], whole[:2], note="whole"),
         case("scatter_reduce.two", _M, 0, rows, zeros, "prod", note="products with zeros"),
         *(
             case(
