@@ -39,6 +39,23 @@ def test_distances_of_points_from_themselves(p: float) -> None:
     assert torch.allclose(hessian(of_all)(x), hessian(of_others)(x), rtol=1e-10, atol=1e-10)
 
 
+def test_points_that_coincide_by_chance_have_no_number_for_a_second_derivative() -> None:
+    """The squared distance has one, 2: by way of the distance it is not to be found, nor zero."""
+    x, y = _points(2, 3), _points(3, 3)
+
+    def squares(x: Tensor) -> Tensor:
+        return derivatives.cdist(x, y).square().sum()
+
+    assert bool(grad(squares)(x).isfinite().all())
+    assert bool(vjp(grad(squares), x)[1](torch.ones_like(x))[0].isnan().any())
+
+
+def test_distances_of_what_is_no_number_are_none() -> None:
+    x = _points(3, 3)
+    x[1, 2] = math.nan
+    assert torch.equal(derivatives.cdist(x, x).isnan(), torch.cdist(x, x).isnan())
+
+
 def test_a_mask_that_depends_on_the_sample() -> None:
     """Gradients of single samples, masks among what is batched, add up to the sum's gradient."""
     q, k = _points(6, 4).reshape(3, 1, 2, 4), _points(9, 4, 1).reshape(3, 1, 3, 4)

@@ -74,17 +74,22 @@ def hardsigmoid(x: Tensor) -> Tensor:
 
 
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: int | None = None) -> Tensor:
-    """‖x1ᵢ − x2ⱼ‖_p: shapes (…, n, size) and (…, m, size) → (…, n, m)."""
-    return _norms(x1.unsqueeze(-2) - x2.unsqueeze(-3), p)
+    """‖x1ᵢ − x2ⱼ‖_p: shapes (…, n, size) and (…, m, size) → (…, n, m).
+
+    Points that coincide by chance have no second derivative, and NaN says so. Of one set of points
+    a point's distance from itself is zero wherever it goes.
+    """
+    differences = x1.unsqueeze(-2) - x2.unsqueeze(-3)
+    if x1 is not x2:
+        return _norms(differences, p)
+    same = torch.eye(x1.shape[-2], dtype=torch.bool, device=x1.device)
+    norms = _norms(torch.where(same.unsqueeze(-1), 1.0, differences), p)
+    return torch.where(same, differences.sum(-1), norms)  # x − x, which is NaN where x is
 
 
 def _norms(differences: Tensor, p: float) -> Tensor:
-    """Along the last dimension; where all differences are zero, with the derivative zero."""
-    coincide = (differences == 0).all(-1, keepdim=True)
-    # without this the second derivative of what coincides would be 0 · ∞
-    apart = torch.where(coincide, 1.0, differences)
-    norms = torch.linalg.vector_norm(apart, p, dim=-1)
-    return torch.where(coincide.squeeze(-1), 0.0, norms)
+    result: Tensor = torch.linalg.vector_norm(differences, p, dim=-1)
+    return result
 
 
 def multi_margin_loss(
