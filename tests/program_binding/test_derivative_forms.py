@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
@@ -10,9 +11,24 @@ from torch import Tensor
 from torch.func import grad, hessian, jvp, vjp, vmap
 from torch.nn import functional as F
 
+from service.programs.schema import schema_of
 from workers.program import derivatives
 
 _INFINITY = math.inf
+
+
+@pytest.mark.parametrize("operator", sorted(derivatives.FORMS))
+def test_forms_take_their_arguments_by_place_and_what_is_optional_by_name(operator: str) -> None:
+    """As a program gives them: from the first one left out on, by the names of the schema."""
+    schema = schema_of(operator)
+    assert schema is not None
+    signature = inspect.signature(derivatives.FORMS[operator])
+    places = [p.name for p in schema.parameters if not p.keyword_only]
+    signature.bind(*places, **{p.name: p for p in schema.parameters if p.keyword_only})
+    required = [p.name for p in schema.parameters if p.required]
+    signature.bind(*required)
+    for parameter in schema.parameters[len(required) :]:
+        signature.bind(*required, **{parameter.name: parameter})
 
 
 def _points(count: int, size: int, seed: int = 0) -> Tensor:

@@ -255,15 +255,15 @@ def scatter_reduce(
     return x * factors if include_self else torch.where(touched, factors, x)
 
 
-def nll_loss2d(x: Tensor, *rest: Any) -> Tensor:
+def nll_loss2d(x: Tensor, *rest: Any, **named: Any) -> Tensor:
     """PyTorch's, of log-probabilities in whatever order."""
-    result: Tensor = torch.ops.aten.nll_loss2d.default(x.contiguous(), *rest)
+    result: Tensor = torch.ops.aten.nll_loss2d.default(x.contiguous(), *rest, **named)
     return result
 
 
-def nll_loss_nd(x: Tensor, *rest: Any) -> Tensor:
+def nll_loss_nd(x: Tensor, *rest: Any, **named: Any) -> Tensor:
     """PyTorch's, of log-probabilities in whatever order."""
-    result: Tensor = torch.ops.aten.nll_loss_nd.default(x.contiguous(), *rest)
+    result: Tensor = torch.ops.aten.nll_loss_nd.default(x.contiguous(), *rest, **named)
     return result
 
 

@@ -51,6 +51,9 @@ def _of_classes() -> list[OperatorCase]:
         case("multi_margin_loss", draw(3), torch.tensor([1]), reduction=0, note="in a row, none"),
         case("cross_entropy_loss", draw(3), torch.tensor(1), note="one sample"),
         case("nll_loss", draw(3), torch.tensor(1), note="one sample"),
+        case("nll_loss2d", _IMAGES, _PIXELS, reduction=2, note="by name"),
+        case("nll_loss_nd", _IMAGES, _PIXELS.clamp(min=0), ignore_index=1, note="by name"),
+        case("multi_margin_loss", _LOGITS, _CLASSES, margin=0.5, reduction=0, note="by name"),
     ]
 
 
