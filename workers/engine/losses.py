@@ -79,8 +79,9 @@ class Loss:
                 )
                 return self._mean_over_counted(values, targets)
             case LossName.NLL:
+                # of maps in channels-last order PyTorch's has no derivative
                 values = functional.nll_loss(
-                    outputs, targets, reduction="none", ignore_index=self.ignore_index
+                    outputs.contiguous(), targets, reduction="none", ignore_index=self.ignore_index
                 )
                 return self._mean_over_counted(values, targets)
             case LossName.MSE:

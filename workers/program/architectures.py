@@ -19,10 +19,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from service.programs.filters import of_transposed_convolution
 from service.programs.graph import Filters, InputSpec, TensorSpec
+from workers.program import derivatives
 
 GROUP: Final = "lossatlas.architectures"
 
@@ -93,8 +96,8 @@ class ArchitectureNetwork:
     def __call__(
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], *inputs: Tensor
     ) -> Tensor:
-        """The outputs; attention in its math formulation, which has all derivatives."""
-        with sdpa_kernel(SDPBackend.MATH):
+        """The outputs; operators in formulations that have all derivatives."""
+        with sdpa_kernel(SDPBackend.MATH), _Differentiable():
             return self._call(parameters, buffers, inputs)
 
     def at(
@@ -129,6 +132,36 @@ class ArchitectureNetwork:
                     for n, t in self._constants.items()
                 }
         return self._placed[key]
+
+
+class _Differentiable(TorchFunctionMode):
+    """Functions that a module calls and that have no second derivative, by forms that have one."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        form = _FORMS.get(func)
+        return (form or func)(*args, **(kwargs or {}))
+
+
+def _hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    result = derivatives.hardsigmoid(input)
+    return input.copy_(result) if inplace else result
+
+
+def _cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Tensor:
+    return derivatives.cdist(x1, x2, p)
+
+
+_FORMS: Final[Mapping[Callable[..., Any], Callable[..., Tensor]]] = {
+    functional.hardsigmoid: _hardsigmoid,
+    torch._C._nn.hardsigmoid: _hardsigmoid,
+    torch.cdist: _cdist,
+}
 
 
 def build_architecture(name: str, config: Mapping[str, Any]) -> ArchitectureNetwork:
