@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from service.domain.counted import Counted
 from service.domain.digests import Digest
 from service.domain.grids import coarse_to_fine
 from service.domain.ids import CheckpointId, DirectionId
@@ -216,6 +217,8 @@ class JobPlan(BaseModel):
     recalibration: RecalibrationPlan | None = None
     lines: bool = False
     sampling: SamplingPlan | None = None
+    #: By data set, in the job's order; empty in plans from before it was counted.
+    counted: tuple[Counted, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from service.domain.counted import Counted
 from service.domain.digests import digest_bytes
 from service.domain.grids import Axis, first_tile_size, tile_size
 from service.domain.jobs import (
@@ -204,7 +205,10 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
             RecalibrationPlan.model_validate(how) if (how := body["recalibration"]) else None
         ),
         lines=isinstance(spec, LineJob),
+        counted=tuple(Counted.model_validate(found) for found in body["counted"]),
     )
+    if len(plan.counted) != len(hand.assignment.datasets):
+        raise ChildDied("the child counted other data sets than it was given")
     if y is None and plan.curvature is not None:
         return plan.model_copy(update={"tile_cells": plan.steps})
     cells = tile_size(
