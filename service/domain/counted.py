@@ -24,6 +24,8 @@ class Counted(BaseModel):
             a sample's loss is the mean of.
         ignored_samples: without any target; they count nowhere.
         ignored_positions: without one, those of ignored samples included.
+        effective_samples: as many samples of equal weight would leave a mean as uncertain as these
+            do (Kish 1965); `samples` where all weigh alike.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,6 +35,7 @@ class Counted(BaseModel):
     positions: int
     ignored_samples: int
     ignored_positions: int
+    effective_samples: float
 
     def to_json(self) -> dict[str, Any]:
         """The members beside `samples` of a data set on the wire."""
@@ -40,6 +43,7 @@ class Counted(BaseModel):
             "reduction": self.reduction.value,
             "positions": self.positions,
             "ignored": {"samples": self.ignored_samples, "positions": self.ignored_positions},
+            "effective_samples": self.effective_samples,
         }
 
     @classmethod
@@ -54,6 +58,7 @@ class Counted(BaseModel):
             positions=body["positions"],
             ignored_samples=ignored["samples"],
             ignored_positions=ignored["positions"],
+            effective_samples=body["effective_samples"],
         )
 
     def to_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
@@ -63,6 +68,7 @@ class Counted(BaseModel):
             f"{prefix}.positions": np.array(self.positions, dtype=np.int64),
             f"{prefix}.ignored_samples": np.array(self.ignored_samples, dtype=np.int64),
             f"{prefix}.ignored_positions": np.array(self.ignored_positions, dtype=np.int64),
+            f"{prefix}.effective_samples": np.array(self.effective_samples, dtype=np.float64),
         }
 
     @classmethod
@@ -76,6 +82,7 @@ class Counted(BaseModel):
             positions=int(arrays[f"{prefix}.positions"]),
             ignored_samples=int(arrays[f"{prefix}.ignored_samples"]),
             ignored_positions=int(arrays[f"{prefix}.ignored_positions"]),
+            effective_samples=float(arrays[f"{prefix}.effective_samples"]),
         )
 
 

@@ -41,6 +41,11 @@ class DatasetGrid:
     extra: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     counted: Counted | None = None
 
+    @property
+    def effective_samples(self) -> float:
+        """How many samples of equal weight would leave a mean as uncertain."""
+        return float(self.samples) if self.counted is None else self.counted.effective_samples
+
 
 @dataclass(frozen=True)
 class GridResult:

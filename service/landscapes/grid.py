@@ -25,6 +25,7 @@ EXAMPLE: Final[dict[str, Any]] = {
             "reduction": "sample",
             "positions": 10000,
             "ignored": {"samples": 0, "positions": 0},
+            "effective_samples": 10000.0,
             "status": [["ok", "ok", "ok"], ["nan", "ok", "ok"]],
             "accuracy": {"values": [[0.61, 0.98, 0.55], [None, 0.7, 0.42]]},
         }

@@ -24,6 +24,7 @@ def counted(reduction: str, *numbers: int) -> Counted:
         positions=positions,
         ignored_samples=ignored_samples,
         ignored_positions=ignored_positions,
+        effective_samples=float(samples),
     )
 
 
@@ -68,11 +69,13 @@ def test_what_the_plan_counted_is_in_every_form_of_the_result() -> None:
     assert str(arrays["d0.reduction"]) == "position"
     assert GridResult.from_arrays(arrays).datasets[0].counted == TOKENS
     body = result.to_json()["datasets"]["tokens"]
-    assert {key: body[key] for key in ("samples", "reduction", "positions", "ignored")} == {
+    rest = {key: value for key, value in body.items() if key not in ("loss", "status")}
+    assert rest == {
         "samples": 20,
         "reduction": "position",
         "positions": 99,
         "ignored": {"samples": 3, "positions": 62},
+        "effective_samples": 20.0,
     }
     assert Counted.of_json(20, body) == TOKENS
 

@@ -238,7 +238,12 @@ def test_what_was_counted(
     assert found.to_json()["reduction"] == reduction
     alike = reduction == "sample" or pattern in (none, evenly, all_but_one)
     assert (found.weights is None) == alike
-    if found.weights is not None:
+    if found.weights is None:
+        assert found.effective_samples == found.samples
+    else:
+        n = (case.dataset.targets != IGNORED).sum(1).double()
+        kish = (n.sum() ** 2 / n.square().sum()).item()
+        assert found.effective_samples == pytest.approx(kish, rel=1e-14)
         assert found.weights.sum().item() == pytest.approx(found.samples, rel=1e-14)
 
 

@@ -30,6 +30,8 @@ class Counting:
             values that a sample's loss is the mean of.
         ignored_samples: samples without any target.
         ignored_positions: positions without one, those of ignored samples included.
+        effective_samples: (Σ w)² / Σ w²: as many samples of equal weight would leave a weighted
+            mean as uncertain (Kish 1965, Survey Sampling, §11.7); m where all weigh alike.
         included: indices of the samples that count, int64, shape (m,); None where all do.
         weights: w_i, float64, shape (samples in all,), 0 where a sample does not count; None where
             every sample that counts weighs 1.
@@ -40,10 +42,11 @@ class Counting:
     positions: int
     ignored_samples: int
     ignored_positions: int
+    effective_samples: float
     included: Tensor | None = None
     weights: Tensor | None = None
 
-    def to_json(self) -> dict[str, str | int]:
+    def to_json(self) -> dict[str, str | int | float]:
         """What a result says of it."""
         return {
             "reduction": self.reduction.value,
@@ -51,6 +54,7 @@ class Counting:
             "positions": self.positions,
             "ignored_samples": self.ignored_samples,
             "ignored_positions": self.ignored_positions,
+            "effective_samples": self.effective_samples,
         }
 
 
@@ -65,17 +69,19 @@ def count(loss: Loss, targets: Tensor, outputs: Tensor) -> Counting:
     each = loss.positions(outputs)
     counted = loss.counted_positions(targets)
     if counted is None:
-        return Counting(loss.reduction, held, held * each, 0, 0)
+        return Counting(loss.reduction, held, held * each, 0, 0, float(held))
     samples, positions = int((counted > 0).sum()), int(counted.sum())
     included = None if samples == held else (counted > 0).nonzero().squeeze(1)
     uneven = loss.reduction is Reduction.POSITION and positions != samples * int(counted.max())
+    # whole numbers below 2⁵³ until the one division
+    weights = counted.to(torch.float64) * samples / positions if uneven else None
     return Counting(
         loss.reduction,
         samples,
         positions,
         held - samples,
         held * each - positions,
+        float(samples) if weights is None else samples**2 / float(weights.square().sum()),
         included,
-        # whole numbers below 2⁵³ until the one division
-        counted.to(torch.float64) * samples / positions if uneven else None,
+        weights,
     )

@@ -109,7 +109,7 @@ def _accuracy(dataset: DatasetGrid, index: int, definition: str) -> Measure:
     values = dataset.anchors.accuracy
     if status is not CellStatus.OK or values is None:
         return undefined(definition, f"the loss there is {status.word}")
-    share, samples = float(values[index]), dataset.samples
+    share, samples = float(values[index]), dataset.effective_samples
     # of a binomial share, with two answers of either kind added (Agresti and Coull 1998), so that
     # no error is zero; an upper bound where a sample counts for several answers
     middle = (share * samples + 2) / (samples + 4)
