@@ -20,6 +20,7 @@ from torch.nn import functional
 from tests.engine.cases import BY_NAME, Case
 from tests.engine.dense_hessian import dense_hessian, objective
 from tests.support.module_network import ModuleNetwork, point_of, seeded
+from workers.engine import surface
 from workers.engine.batching import choose_batching
 from workers.engine.counting import Counting, count
 from workers.engine.datasets import Dataset
@@ -31,7 +32,7 @@ from workers.engine.operators import gaussian_block
 from workers.engine.precision import Precision
 from workers.engine.product_memory import plan_products
 from workers.engine.statistics import SampleStatistics
-from workers.engine.surface import CellResult, segment_evaluator
+from workers.engine.surface import Cell, CellEvaluator, CellResult, segment_evaluator
 
 DOUBLE = Precision.FLOAT64
 IGNORED = -100
@@ -313,6 +314,24 @@ def test_the_two_reductions_curve_otherwise() -> None:
     """So that the tests above could fail."""
     one, other = (dense_hessian(sequence(here_and_there, r)) for r in ("sample", "position"))
     assert float((one - other).abs().max()) > 1e-3 * float(one.abs().max())
+
+
+def test_a_recorded_pass_weighs_as_a_plain_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = sequence(whole_samples, "position")
+    setting = Setting(case.network, case.loss, 5, DOUBLE)
+    cells: list[Cell] = [(alpha, None) for alpha in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)]
+
+    def evaluator() -> CellEvaluator:
+        target = type(case.origin)(
+            {name: -tensor for name, tensor in case.origin.parameters.items()}, {}
+        )
+        return segment_evaluator(setting, case.origin, target, [case.dataset])
+
+    plain = evaluator().evaluate(cells)
+    monkeypatch.setattr(surface, "recorder", lambda device: lambda run: run)
+    replayed = evaluator()
+    assert replayed.evaluate(cells) == plain
+    assert replayed.replays
 
 
 class PositionLosses(nn.Module):
