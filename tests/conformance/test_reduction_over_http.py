@@ -176,6 +176,11 @@ def test_every_form_of_a_result_says_what_was_averaged(
         "position": "63\u00a0positions of 18\u00a0samples, each position alike; 3 without a target",
     }[reduction]
     assert words in live_api.get(f"{here}/view").text
+    page = live_api.http.get(f"/landscapes/{landscape.id}", headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    assert words in page.text
+    figure = live_api.get(f"{here}/figure.svg").text
+    assert ("each position alike" in figure) == (reduction == "position")
     spectrum = live_api.get(f"/v1/landscapes/{trained.spectra[reduction].id}/data.json").json()
     assert {key: spectrum["curvature"][key] for key in stated} == stated
 
