@@ -16,6 +16,7 @@ from service.catalog import charts, words
 from service.catalog.browsing import Card, cards
 from service.catalog.charts import Chart, Line
 from service.domain.cells import CellStatus
+from service.domain.counted import Counted, samples_in_words
 from service.domain.definitions import outdated
 from service.domain.problems import Problem
 from service.domain.results import DatasetGrid, GridResult
@@ -354,7 +355,12 @@ def _facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append((label, text))
     samples = provenance.get("samples")
     if isinstance(samples, Mapping):
-        found.append(("Samples", ", ".join(f"{name}: {n:,}" for name, n in samples.items())))
+        counted = provenance.get("counted") or {}
+        said = (
+            f"{name}: {samples_in_words(n, Counted.of_json(n, counted.get(name)))}"
+            for name, n in samples.items()
+        )
+        found.append(("Samples", ", ".join(said)))
     seconds = (provenance.get("timings") or {}).get("tiles_seconds")
     if isinstance(seconds, int | float):
         found.append(("Time in workers", words.duration(float(seconds))))

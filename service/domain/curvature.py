@@ -96,6 +96,7 @@ def curvature_json(
     body: dict[str, Any] = {
         "dataset": result.datasets[0].name,
         "samples": _plain(array(result, "samples")),
+        **({} if (counted := result.datasets[0].counted) is None else counted.to_json()),
         "parameters": _plain(array(result, "parameters")),
         "excluded": _plain(array(result, "excluded")),
         "tolerance": _plain(array(result, "tolerance")),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from service.domain.counted import Counted
 from service.domain.definitions import FIRST
 from service.domain.digests import Digest
 from service.domain.grids import coarse_to_fine
@@ -240,6 +241,8 @@ class JobPlan(BaseModel):
     sampling: SamplingPlan | None = None
     definitions: str = FIRST
     networks: tuple[PlannedNetwork, ...] = ()
+    #: By data set, in the job's order; empty in plans from before it was counted.
+    counted: tuple[Counted, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -148,6 +148,9 @@ def _group(file: h5py.File, grid: DatasetGrid, about: About) -> None:
     group = file.create_group(f"datasets/{_segment(grid.name)}", track_order=True)
     group.attrs["name"] = grid.name
     group.attrs["samples"] = grid.samples
+    if grid.counted is not None:
+        for name, value in grid.counted.model_dump(mode="json").items():
+            group.attrs[name] = value
     group.attrs["split"] = about.splits.get(grid.name) or ""
     _put(group, "loss", grid.loss)
     _put(group, "stderr", grid.stderr)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.counted import samples_in_words
 from service.domain.networks import sentences
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.sampling import Sampling
@@ -102,6 +103,7 @@ def _said(
         ("title", about.title),
         ("model", about.model or ""),
         ("dataset", chosen.name),
+        ("samples", samples_in_words(chosen.samples, chosen.counted)),
         ("height", "log10 of the loss" if log else "loss"),
         ("engine", str(about.provenance.get("engine", ""))),
         ("definitions", str(about.provenance.get("definitions", ""))),

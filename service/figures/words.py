@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from service.domain.cells import CellStatus
+from service.domain.counted import samples_in_words
 from service.domain.curvature import is_point
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.sampling import Sampling
@@ -123,7 +124,7 @@ def overlay_caption(lines: Sequence[Named], options: FigureOptions) -> list[str]
 
 
 def _data(grid: DatasetGrid) -> str:
-    return f"{grid.name} ({grid.samples:,}\u00a0sample{'' if grid.samples == 1 else 's'})"
+    return f"{grid.name} ({samples_in_words(grid.samples, grid.counted)})"
 
 
 def _range(result: GridResult, x_name: str, y_name: str) -> str:

@@ -9,7 +9,7 @@ and do not count. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from service.domain.definitions import DEFINITIONS
@@ -23,11 +23,16 @@ REVISION = 2
 
 @dataclass(frozen=True)
 class Program:
-    """A network: its archive's digest, or a named architecture; and the loss."""
+    """A network: its archive's digest, or a named architecture; and the loss.
+
+    Attributes:
+        loss_options: those that are not left at their defaults (`LossOptions.asked`).
+    """
 
     program: str | None
     architecture: Mapping[str, Any] | None
     loss: str
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,8 @@ def input_digest(
             "program": program.program,
             "architecture": dict(program.architecture) if program.architecture else None,
             "loss": program.loss,
+            # not there where there are none, as it never was: those answers are answers still
+            **({"loss_options": dict(program.loss_options)} if program.loss_options else {}),
         },
         "origin": origin,
         "target": target,

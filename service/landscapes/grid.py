@@ -24,6 +24,10 @@ EXAMPLE: Final[dict[str, Any]] = {
                 "stderr": [[0.04, 0.01, 0.05], [None, 0.03, 0.06]],
             },
             "samples": 10000,
+            "reduction": "sample",
+            "positions": 10000,
+            "ignored": {"samples": 0, "positions": 0},
+            "effective_samples": 10000.0,
             "status": [["ok", "ok", "ok"], ["nan", "ok", "ok"]],
             "accuracy": {"values": [[0.61, 0.98, 0.55], [None, 0.7, 0.42]]},
         }

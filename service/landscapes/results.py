@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from service.domain import networks, trajectory
+from service.domain.counted import counted_provenance
 from service.domain.definitions import DEFINITIONS
 from service.domain.derived import measure
 from service.domain.digests import digest_json, hex_of
@@ -202,7 +203,11 @@ def partial_provenance(partial: Partial) -> dict[str, Any]:
         "dtype": plan.precision.value,
         "device": plan.device,
         "buffers": plan.buffers.value,
-        "samples": dict(zip(partial.names, partial.samples, strict=True)),
+        **(
+            counted_provenance(partial.names, plan.counted)
+            if plan.counted
+            else {"samples": dict(zip(partial.names, partial.samples, strict=True))}
+        ),
         "directions": {
             planned.axis: {"id": planned.id, "norm": planned.norm, "object": planned.object}
             for planned in plan.directions

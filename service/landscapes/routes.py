@@ -164,9 +164,11 @@ def data_npz(
     landscape_id: LandscapeId, request: Request, services: ServicesOf, caller: Principal
 ) -> Response:
     """`x`, `y`, `anchors`, `names`, and for data set i `d<i>.loss`, `d<i>.stderr`,
-    `d<i>.accuracy`, `d<i>.status`, `d<i>.samples`; float64, no pickles. A trajectory adds
-    `attached.trajectory.*`, rows in the order of the checkpoints; curvature adds
-    `attached.curvature.*` and, on a map, `d0.extra.lambda_max`, `.lambda_min`, `.ratio`….
+    `d<i>.accuracy`, `d<i>.status`, and of what its means are over `d<i>.samples`, `.reduction`,
+    `.positions`, `.ignored_samples`, `.ignored_positions`, `.effective_samples`; float64, no
+    pickles. A trajectory adds `attached.trajectory.*`, rows in the order of the checkpoints;
+    curvature adds `attached.curvature.*` and, on a map, `d0.extra.lambda_max`, `.lambda_min`,
+    `.ratio`….
     """
     landscape = _visible(services, caller, landscape_id)
     return immutable(

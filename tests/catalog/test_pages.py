@@ -56,6 +56,15 @@ def test_every_page_is_there_for_a_reader(reader: Caller, atlas: Atlas) -> None:
         assert "no-store" in answer.headers["cache-control"]
 
 
+def test_a_model_says_when_every_position_counts_alike(api: Caller, atlas: Atlas) -> None:
+    body = {"project": "pooled", "name": "tokens", "architecture": None}
+    body |= {"program": api.get(f"/v1/models/{atlas.model}").json()["program"]}
+    pooled = api.create("/v1/models", {**body, "loss_options": {"reduction": "position"}})
+    for address in ("/models?project=pooled", f"/models/{pooled['id']}"):
+        assert "cross entropy, every position alike" in opened(api, address).text
+    assert "position alike" not in opened(api, f"/models/{atlas.model}").text
+
+
 def test_nothing_runs_inside_a_page(reader: Caller, atlas: Atlas) -> None:
     for address in addresses(atlas):
         html = opened(reader, address).text

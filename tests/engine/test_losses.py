@@ -72,7 +72,9 @@ def test_images_of_classes_average_over_their_counted_pixels() -> None:
     values = torch.nn.functional.cross_entropy(outputs, targets, reduction="none")
     assert got[0].item() == pytest.approx(values[0, 1:].mean().item())
     assert got[1].item() == pytest.approx(values[1].mean().item())
-    assert loss.counted_samples(targets) is None
+    counted = loss.counted_positions(targets)
+    assert counted is not None
+    assert counted.tolist() == [6, 9]
 
 
 def test_an_unknown_loss_is_refused_with_the_known_ones() -> None:

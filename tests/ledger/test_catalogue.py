@@ -196,6 +196,8 @@ def test_the_same_program_is_ingested_once(world: World) -> None:
     assert sees(world, twin.graph, key_for(world, "beta"))
     # another loss is another question to the worker
     assert world.model(ready=False, program=first.program, loss="mse").state == "checked"
+    pooled = world.model(ready=False, program=first.program, loss_options={"reduction": "position"})
+    assert (pooled.state, pooled.loss_options) == ("checked", {"reduction": "position"})
 
 
 def test_models_are_filtered_and_paged(world: World) -> None:

@@ -33,8 +33,10 @@ from workers.engine.batching import (
     choose_batching,
     largest_candidate,
 )
+from workers.engine.counting import Counting
 from workers.engine.direction import Direction, geometry, norm, orthogonalise
 from workers.engine.errors import MemoryExceeded
+from workers.engine.evaluation import count_targets
 from workers.engine.placement import BufferPolicy
 from workers.engine.recalibration import Recalibration, plan_recalibration
 from workers.engine.surface import CellEvaluator, first_weights
@@ -147,6 +149,10 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
             "precision_error": compared,
             "recalibration": None if space.recalibration is None else asdict(space.recalibration),
             "networks": networks_on(context, request.get("networks") or [], made, used),
+            "counted": [
+                counting.to_json()
+                for counting in (_countings(context) if evaluator is None else evaluator.countings)
+            ],
             "trajectory": None if path is None else dict(path.body),
             "curvature": None if bent is None else bent.to_json(),
         },
@@ -159,6 +165,13 @@ def _direction(context: JobContext, axis: str, entry: Mapping[str, Any]) -> Made
     path = Path(entry["object"]) if entry.get("object") else None
     origin = context.points[entry["origin"]] if "origin" in entry else context.origin
     return make_direction(context, axis, entry["spec"], path, origin=origin)
+
+
+def _countings(context: JobContext) -> list[Counting]:
+    """What each data set's means are over, where no cell was evaluated."""
+    return [
+        count_targets(context.setting(1), context.origin, dataset) for dataset in context.datasets
+    ]
 
 
 def _recalibration(context: JobContext) -> Recalibration | None:

@@ -1,8 +1,8 @@
 """The mean loss over a data set as a differentiable function of chosen parameters.
 
-Owns which parameters are chosen, the loop over ragged batches and the gradient. L(θ) = (1/m) Σ ℓ_i
-whatever the batching: batches give *sums* of per-sample losses, which are added up in float64 and
-divided by m once. Evaluation mode; buffers stay those of the point.
+Owns which parameters are chosen, the loop over ragged batches and the gradient. L(θ) = (1/m) Σ wℓ
+whatever the batching: batches give *sums* of per-sample losses times their weights, which are added
+up in float64 and divided by m once. Evaluation mode; buffers stay those of the point.
 
 Attention runs in its plain mathematical form, since the fused kernels have no second derivative.
 """
@@ -145,7 +145,7 @@ class LocalObjective:
         return trial
 
     def batch_losses(self) -> Iterator[Callable[[Tensor], Tensor]]:
-        """Per batch the function vector → Σ ℓ_i over its samples, a float64 scalar.
+        """Per batch the function vector → Σ w_i ℓ_i over its samples, a float64 scalar.
 
         Call them within `differentiating`.
         """
@@ -183,9 +183,7 @@ class LocalObjective:
         def infer(*inputs: Tensor) -> Tensor:
             return self.setting.network(parameters, self._buffers, *inputs)
 
-        outputs = self._data.outputs(infer, batch)
-        losses = self.setting.loss.per_sample(outputs, batch.targets)
-        return losses.to(torch.float64).sum()
+        return self._data.batch_sum(self._data.outputs(infer, batch), batch)
 
 
 @contextmanager

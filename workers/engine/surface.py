@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from workers.engine.counting import Counting
 from workers.engine.datasets import Dataset
 from workers.engine.direction import Direction
 from workers.engine.evaluation import DatasetEvaluation, Setting, cast_point, prepare_datasets
@@ -104,6 +105,11 @@ class CellEvaluator:
                 _measure, setting.network, self._parameters, self._buffers, self._datasets, rows
             )
             self._replayed = ReplayedPass(run, rows, record)
+
+    @property
+    def countings(self) -> tuple[Counting, ...]:
+        """What each data set's means are over."""
+        return tuple(dataset.counting for dataset in self._datasets)
 
     @property
     def replays(self) -> bool:

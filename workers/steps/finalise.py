@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from service.domain.counted import counted_provenance
 from service.domain.derived import measure
 from service.domain.lines import gathered
 from service.domain.results import GridResult, Tile, assemble, encode_npz
@@ -91,10 +92,7 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
         "combine_first": plan.combine_first,
         "buffers": plan.buffers.value,
         "recalibration": plan.recalibration and plan.recalibration.model_dump(),
-        "samples": {
-            name: dataset.samples
-            for name, dataset in zip(assignment.dataset_names, assignment.datasets, strict=True)
-        },
+        **_counted(hand, plan),
         "seeds": {
             axis: spec["seed"] for axis, spec in specs.items() if spec.get("kind") == "random"
         },
@@ -114,6 +112,7 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
             "program": assignment.model.program,
             "architecture": assignment.model.architecture,
             "loss": assignment.model.loss,
+            "loss_options": dict(assignment.model.loss_options),
             "weights": {i: c.weights for i, c in assignment.checkpoints.items()},
             "datasets": {d.id: d.object for d in assignment.datasets},
         },
@@ -130,6 +129,14 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
         **network_provenance(hand, plan),
         **({"curvature": plan.curvature.model_dump()} if plan.curvature is not None else {}),
     }
+
+
+def _counted(hand: InHand, plan: JobPlan) -> dict[str, Any]:
+    """By data set, how many samples the means are over, and of what else."""
+    names, held = hand.assignment.dataset_names, hand.assignment.datasets
+    if not plan.counted:
+        return {"samples": {n: d.samples for n, d in zip(names, held, strict=True)}}
+    return counted_provenance(names, plan.counted)
 
 
 def _derived(result: GridResult) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def open_job(hand: InHand) -> None:
         "threads": threads_of(hand),
         "model": _model(hand),
         "loss": assignment.model.loss,
+        "loss_options": dict(assignment.model.loss_options),
         "precision": spec.precision.value,
         "buffers": spec.buffers.value,
         "recalibration_samples": spec.recalibration.samples,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from service.domain.counted import Counted
 from service.domain.definitions import DEFINITIONS, is_of_today
 from service.domain.digests import digest_bytes
 from service.domain.grids import Axis, first_tile_size, tile_size
@@ -222,7 +223,10 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
         lines=isinstance(spec, LineJob),
         definitions=DEFINITIONS,
         networks=networks,
+        counted=tuple(Counted.model_validate(found) for found in body["counted"]),
     )
+    if len(plan.counted) != len(hand.assignment.datasets):
+        raise ChildDied("the child counted other data sets than it was given")
     if y is None and plan.curvature is not None:
         return plan.model_copy(update={"tile_cells": plan.steps})
     cells = tile_size(

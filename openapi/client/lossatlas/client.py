@@ -103,6 +103,7 @@ class Client:
         project: str,
         name: str,
         loss: str = "cross_entropy",
+        reduction: str | None = None,
         architecture: str | Mapping[str, Any] | None = None,
         tags: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None,
@@ -112,19 +113,24 @@ class Client:
         Args:
             program: a `.pt2` file, as `export_model` writes it.
             loss: cross_entropy, mse, l1, huber, bce_with_logits, nll or program.
+            reduction: what counts alike in the mean over a data set: every `sample` (the default),
+                its loss being the mean over its positions, or every `position` of any sample, as
+                programs that train language models print it.
             architecture: instead of a program, one that the service can build: a name, or
                 `{"name": …, "config": {…}}`.
 
         Raises:
             ProgramRefusedError: what in the program is not allowed.
         """
-        body = {
+        body: dict[str, Any] = {
             "project": project,
             "name": name,
             "loss": loss,
             "tags": sorted(tags),
             "metadata": dict(metadata or {}),
         }
+        if reduction is not None:
+            body["loss_options"] = {"reduction": reduction}
         if architecture is not None:
             body["architecture"] = (
                 {"name": architecture} if isinstance(architecture, str) else dict(architecture)

@@ -37,6 +37,14 @@ class Signature(_Value):
     parameter_count: int
 
 
+class LossOptions(_Value):
+    """How a model's loss is taken. `reduction`: what counts alike in its mean, every `sample` or
+    every `position`.
+    """
+
+    reduction: str = "sample"
+
+
 class Model(_Value):
     """A registered network. `state`: checked, ready or refused."""
 
@@ -44,6 +52,7 @@ class Model(_Value):
     project: str
     name: str
     loss: str
+    loss_options: LossOptions = LossOptions()
     state: str
     program: str | None = None
     architecture: dict[str, Any] | None = None

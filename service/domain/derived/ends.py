@@ -122,7 +122,7 @@ def _measured(found: Own, definition: str) -> Measure:
 def _share(found: Own, dataset: DatasetGrid, definition: str) -> Measure:
     if found.status is not CellStatus.OK or not np.isfinite(found.accuracy):
         return undefined(definition, f"the loss there is {found.status.word}")
-    samples = dataset.samples
+    samples = dataset.effective_samples
     # of a binomial share, with two answers of either kind added (Agresti and Coull 1998), so that
     # no error is zero; an upper bound where a sample counts for several answers
     middle = (found.accuracy * samples + 2) / (samples + 4)

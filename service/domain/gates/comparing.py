@@ -51,6 +51,7 @@ def terms(
     kind: str,
     spec: Mapping[str, Any],
     loss: str,
+    loss_options: Mapping[str, Any],
     definitions: str | None,
     datasets: Sequence[str],
     directions: Mapping[str, Mapping[str, Any]],
@@ -61,6 +62,7 @@ def terms(
 
     Args:
         spec: the job's, defaults filled in.
+        loss_options: of the model, defaults filled in.
         definitions: under which its numbers were computed.
         datasets: digests, in the job's order.
         directions: specs by axis.
@@ -77,6 +79,7 @@ def terms(
             **asked,
             "kind": kind,
             "loss": loss,
+            "loss_options": dict(loss_options),
             "definitions": definitions,
             "datasets": list(datasets),
             "directions": {

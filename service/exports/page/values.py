@@ -81,6 +81,7 @@ def _dataset(grid: DatasetGrid) -> dict[str, Any]:
     return {
         "name": grid.name,
         "samples": grid.samples,
+        **({} if grid.counted is None else grid.counted.to_json()),
         "status": grid.status.ravel().tolist(),
         "metrics": metrics,
     }

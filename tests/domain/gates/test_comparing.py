@@ -32,6 +32,7 @@ def surface(**changes: Any) -> dict[str, Any]:
             "force": False,
         },
         "loss": "cross_entropy",
+        "loss_options": {"reduction": "sample"},
         "definitions": "1",
         "datasets": [digest_bytes(b"data")],
         "directions": {"x": random, "y": {**random, "axis": "y"}},
@@ -77,6 +78,7 @@ def test_what_makes_no_difference(change: dict[str, Any]) -> None:
     [
         ({"kind": "trajectory"}, "kind"),
         ({"loss": "mse"}, "loss"),
+        ({"loss_options__reduction": "position"}, "loss_options.reduction"),
         ({"definitions": "2"}, "definitions"),
         ({"datasets": [digest_bytes(b"other")]}, "datasets"),
         ({"spec__grid__x__num": 51}, "grid.x.num"),
