@@ -27,7 +27,7 @@ setup: $(STAMP) ## Create .venv and install everything, pinned
 $(RUN): pyproject.toml openapi/client/pyproject.toml $(PINS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet "torch==$$(sed -n 's/^torch==//p' $(PINS))"
-	$(PIP) install --quiet --constraint $(PINS) --editable '.[workers,embedded]' --editable 'openapi/client[demo]'
+	$(PIP) install --quiet --constraint $(PINS) --editable '.[demo]' --editable openapi/client
 	touch $@
 
 # What it takes to work on it.
@@ -69,7 +69,7 @@ bench: $(STAMP) ## Time the claims; results go to tests/benchmarks/results/
 	$(BIN)/python -m tests.benchmarks
 
 openapi: $(RUN) ## Write openapi/v1.json from the code
-	$(BIN)/python -m service.main openapi > openapi/v1.json.new && mv openapi/v1.json.new openapi/v1.json
+	$(BIN)/lossatlas-server openapi > openapi/v1.json.new && mv openapi/v1.json.new openapi/v1.json
 
 clean: ## Remove what was built (not .lossatlas, which holds data)
 	rm -rf $(VENV) build dist *.egg-info openapi/client/*.egg-info .mypy_cache .ruff_cache .pytest_cache

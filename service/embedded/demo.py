@@ -80,7 +80,8 @@ def _run(
     # the service is the one of the folder, whatever else the environment names
     others = {k: v for k, v in os.environ.items() if k not in ("LOSSATLAS_URL", "LOSSATLAS_KEY")}
     running = subprocess.Popen(
-        [sys.executable, "-m", module, "--output", str(output)],
+        # -P: whatever lies in the working folder is not the client
+        [sys.executable, "-P", "-m", module, "--output", str(output)],
         env={**others, "LOSSATLAS_DATA_DIR": str(folder)},
     )
 
