@@ -122,24 +122,24 @@ def test_together_they_run_the_demonstration(environment: Path, tmp_path: Path) 
         up.wait(60)
 
 
-def awaited(endpoint: Path, up: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
+def awaited(file: Path, up: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
+    """What the endpoint's file says, once the service serves."""
 
-    def look() -> dict[str, str] | None:
+    def written() -> bool:
         assert up.poll() is None, log.read_text()
-        found: dict[str, str] | None = (
-            json.loads(endpoint.read_text()) if endpoint.exists() else None
-        )
-        return found
+        return file.exists()
 
-    return until("the service", look, 120)
+    until("the service", written, 180)
+    endpoint: dict[str, str] = json.loads(file.read_text())
+    return endpoint
 
 
 def serves_what_is_packaged(endpoint: dict[str, str]) -> None:
     """Templates, static files, the interactive page: what is data in the wheel, and not modules."""
     headers = {"Authorization": f"Bearer {endpoint['key']}"}
     with httpx2.Client(base_url=endpoint["url"], headers=headers, timeout=60) as http:
-        (landscape, *_) = http.get("/v1/landscapes").json()["items"]
-        exported = http.get(f"/v1/landscapes/{landscape['id']}/data.html")
+        (surface, *_) = http.get("/v1/landscapes", params={"kind": "surface"}).json()["items"]
+        exported = http.get(f"/v1/landscapes/{surface['id']}/view")
         assert exported.status_code == 200
         assert "<script" in exported.text
         page = http.get("/sign-in")
