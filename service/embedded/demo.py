@@ -108,7 +108,8 @@ def _run(program: Program, folder: Path, signals: Signals, tended: Sequence[Tend
     # the service is the one of the folder, whatever else the environment names
     others = {k: v for k, v in os.environ.items() if k not in ("LOSSATLAS_URL", "LOSSATLAS_KEY")}
     running = subprocess.Popen(
-        [sys.executable, "-m", program.module, "--output", str(program.output)],
+        # -P: whatever lies in the working folder is not the program
+        [sys.executable, "-P", "-m", program.module, "--output", str(program.output)],
         env={**others, "LOSSATLAS_DATA_DIR": str(folder)},
     )
 

@@ -59,7 +59,7 @@ def examine(folder: Path) -> Iterator[Finding]:
         "ok" if enough else "bad", "Python", version + ("" if enough else "; 3.11 is needed")
     )
     yield _asked(
-        "PyTorch", [sys.executable, "-c", _TORCH], "pip install 'lossatlas-server[workers]'"
+        "PyTorch", [sys.executable, "-P", "-c", _TORCH], "pip install 'lossatlas-server[workers]'"
     )
     devices = graphics.visible_devices()
     yield Finding(
@@ -73,7 +73,7 @@ def examine(folder: Path) -> Iterator[Finding]:
     yield _server("SeaweedFS", "S3_ENDPOINT", s3.find_binary, ["version"])
     yield _server("Valkey", "BROKER_URL", broker.find_binary, ["--version"])
     yield Finding("ok", "Postgres as", unprivileged().words)
-    confinement = _asked("Confinement", [sys.executable, "-c", _CONFINEMENT], "")
+    confinement = _asked("Confinement", [sys.executable, "-P", "-c", _CONFINEMENT], "")
     weak = confinement.state == "ok" and not confinement.words.startswith("bubblewrap")
     yield (
         Finding("note", "Confinement", f"{confinement.words}; to confine more: install bubblewrap")

@@ -76,7 +76,7 @@ def require_current(database: Database) -> None:
     if current != head:
         raise StaleSchema(
             f"the database's schema is at revision {current or 'none'}, this code needs {head}; "
-            "migrate it first: python -m service.main migrate"
+            "migrate it first: lossatlas-server migrate"
         )
 
 
