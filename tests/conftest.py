@@ -18,6 +18,19 @@ _OF_SERVERS = frozenset(("servers", "live"))
 #: time, however many processes run tests.
 _HEAVY = ("tests/chaos/", "tests/embedded/", "tests/packaging/")
 
+#: Needs no server, but more than some eight seconds of a core for a file (child processes with
+#: torch, pictures): not for every save of a file.
+_SLOW = (
+    "tests/ci/",
+    "tests/conformance/",
+    "tests/engine/test_convexity.py",
+    "tests/figures/",
+    "tests/sampling/test_guarantees.py",
+    "tests/workers/test_child.py",
+    "tests/workers/test_curvature.py",
+    "tests/workers/test_runner.py",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what needs a server; modules that start servers of their own say so themselves.
@@ -28,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and _OF_SERVERS & set(item.fixturenames):
             item.add_marker(pytest.mark.server)
         file = item.nodeid.partition("::")[0]
+        if file.startswith(_SLOW):
+            item.add_marker(pytest.mark.slow)
         item.add_marker(pytest.mark.xdist_group("heavy" if file.startswith(_HEAVY) else file))
 
 
