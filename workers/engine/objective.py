@@ -138,10 +138,15 @@ class LocalObjective:
     def samples(self) -> int:
         return self._data.samples
 
-    def first_batch(self) -> LocalObjective:
-        """The same with the first batch alone, for trials of speed."""
+    def ends(self) -> tuple[LocalObjective, ...]:
+        """The same with the first batch alone and, where it has another size, with the last."""
+        first, last = self._batches[0], self._batches[-1]
+        alike = last.stop - last.start == first.stop - first.start
+        return tuple(self._with(batch) for batch in ((first,) if alike else (first, last)))
+
+    def _with(self, batch: Batch) -> LocalObjective:
         trial = copy.copy(self)
-        trial._batches = self._batches[:1]
+        trial._batches = (batch,)
         return trial
 
     def batch_losses(self) -> Iterator[Callable[[Tensor], Tensor]]:
