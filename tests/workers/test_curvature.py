@@ -146,6 +146,7 @@ def test_a_budget_is_honoured_by_all_that_grows(context: JobContext) -> None:
     parameters = sum(p.numel() for p in context.origin.parameters.values())
     ample = _prepare(context, asked).body
     assert ample["curvature"]["max_products"] == 200
+    assert ample["curvature"]["memory_bytes"] == AMPLE
     assert ample["curvature"]["probes_at_once"] == 6
     assert ample["curvature"]["retain"] or ample["curvature"]["form"] == "forward"
     memory = 2 * 100 * 8 * parameters

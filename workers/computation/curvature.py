@@ -124,12 +124,14 @@ class Chosen:
         steps: products at most, at a point; None for a map, whose work is counted in cells.
         step_seconds: of one product, or of one cell.
         peak_bytes: of products and of the longest basis.
+        memory_bytes: the budget that the way follows from.
     """
 
     way: Way
     steps: int | None
     step_seconds: float
     peak_bytes: int
+    memory_bytes: int
 
     def to_json(self) -> dict[str, Any]:
         """The plan's curvature, without what the plan says elsewhere."""
@@ -140,6 +142,7 @@ class Chosen:
             "max_products": self.way.max_products,
             "probes_at_once": self.way.probes_at_once,
             "steps": self.steps,
+            "memory_bytes": self.memory_bytes,
         }
 
 
@@ -189,6 +192,7 @@ def choose(context: JobContext, question: Question, memory_bytes: int) -> Chosen
         steps=None if question.mapped else _most_products(question, way, layout),
         step_seconds=seconds * (_PRODUCTS_OF_A_CELL if question.mapped else 1),
         peak_bytes=plan.peak_bytes + min(longest, room) * vector_bytes,
+        memory_bytes=memory_bytes,
     )
 
 
