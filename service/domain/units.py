@@ -103,6 +103,8 @@ class CurvaturePlan(BaseModel):
         max_products: of one Lanczos run: as asked, or as many as the memory has room for.
         probes_at_once: Lanczos runs of a density that are in memory together.
         steps: products that a single point takes at most; None for a map.
+        memory_bytes: the setting that batch, `retain`, `max_products` and `probes_at_once` followed
+            from; None in plans made before it was noted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -113,6 +115,7 @@ class CurvaturePlan(BaseModel):
     max_products: int
     probes_at_once: int
     steps: int | None
+    memory_bytes: int | None = None
 
 
 class RecalibrationPlan(BaseModel):

@@ -34,6 +34,7 @@ from service.inputs.directions import SPEC, Spec, with_axis
 from service.inputs.lookup import Caller
 from service.inputs.recording import Needs, Origin
 from service.inputs.signatures import sockets_of
+from service.jobs.eigenvalues import require_eigenvalues
 from service.jobs.path import Path, find_path
 from service.ledger import models
 from service.ledger.records import CheckpointRecord, DatasetRecord, DirectionRecord
@@ -126,6 +127,7 @@ def look_up(session: Session, caller: Caller, spec: AnyJob) -> Inputs:
         case SurfaceJob():
             return Inputs(origin, None, datasets, search.plane(spec.directions, "/directions"))
         case CurvatureJob():
+            require_eigenvalues(spec, origin.model.signature or {})
             directions = {} if spec.map is None else search.plane(spec.map.directions, _MAP_AT)
             directions |= {
                 f"along{i}": search.find(choice, f"/along/{i}", "x")

@@ -77,16 +77,3 @@ def _model(hand: InHand) -> dict[str, Any]:
         raise ValueError(f"model {model.id} has no canonical graph")
     constants = None if model.constants is None else str(fetched(hand, model.constants))
     return {"graph": str(fetched(hand, model.graph)), "constants": constants}
-
-
-def batching_key(hand: InHand) -> dict[str, Any]:
-    """What a measured batch size depends on, beside the machine."""
-    model, spec = hand.assignment.model, hand.assignment.spec
-    return {
-        "architecture": None if model.architecture is None else dict(model.architecture),
-        "graph": model.graph,
-        "loss": model.loss,
-        "precision": spec.precision.value,
-        "device": hand.tools.options.device,
-        "threads": threads_of(hand),
-    }

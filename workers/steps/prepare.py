@@ -37,7 +37,7 @@ from workers.childprocess import ChildDied
 from workers.protocol import Frame
 from workers.steps.curvature import curvature_axes, curvature_plan, curvature_request
 from workers.steps.networks import network_plan, network_request, with_places
-from workers.steps.opening import batching_key, fetched, open_job, target_of, threads_of
+from workers.steps.opening import fetched, open_job, target_of, threads_of
 from workers.steps.path import axes_under, path_plan, path_request
 from workers.steps.sampling import begin_sampling
 from workers.tools import InHand
@@ -53,8 +53,6 @@ def carry_out(hand: InHand) -> None:
     objects = dict(zip(answer.body.get("axes", ()), answer.blobs, strict=True))
     if set(objects) != set(assignment.directions):
         raise ChildDied("the child prepared other directions than it was asked for")
-    if chosen := answer.body["batching"]:
-        tools.batchings.keep(batching_key(hand), chosen)
     plan = _plan(hand, answer.body, {axis: digest_bytes(data) for axis, data in objects.items()})
     plan, sizes = begin_sampling(hand, plan)
     sizes |= {
@@ -91,7 +89,6 @@ def _request(hand: InHand) -> dict[str, Any]:
         "trajectory": path_request(hand),
         "networks": network_request(hand),
         "curvature": curvature_request(hand),
-        "batching": hand.tools.batchings.known(batching_key(hand)),
         "cells": spec.grid.cells if isinstance(spec, SurfaceJob) else 0,
         "compared": _compared(spec),
         "memory_bytes": hand.tools.options.memory_bytes,

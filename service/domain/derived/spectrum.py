@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
-from service.domain.curvature import array, has_map, number
+from service.domain.curvature import array, has_map, number, one_parameter
 from service.domain.derived.measure import Measure, undefined
 from service.domain.results import DatasetGrid, GridResult
 
@@ -92,6 +92,7 @@ def strongly_negative_share(result: GridResult, dataset: DatasetGrid) -> Measure
 
 def _end(result: GridResult, dataset: DatasetGrid, end: str, name: str, words: str) -> Measure:
     definition = f"{words} eigenvalue of the Hessian of the mean loss at the trained network."
+    definition += one_parameter(number(result, "parameters"))
     if has_map(result):
         value = _at_centre(dataset, name)
         if value is None:
