@@ -10,9 +10,13 @@ RUN    := $(VENV)/.runs
 STAMP  := $(VENV)/.installed
 PINS   := deploy/constraints.txt
 
+# Processes of tests beside each other, each with servers of its own.
+JOBS ?= 1
+AT_ONCE = $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadgroup)
+
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery up test test-integrations lint format bench openapi clean
+.PHONY: help setup demo gallery up test test-fast test-integrations lint format bench openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,10 +24,10 @@ help: ## List the targets
 setup: $(STAMP) ## Create .venv and install everything, pinned
 
 # What it takes to run: the services, the workers, the demo.
-$(RUN): pyproject.toml openapi/client/pyproject.toml $(PINS)
+$(RUN): pyproject.toml openapi/client/pyproject.toml openapi/gallery/pyproject.toml $(PINS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet "torch==$$(sed -n 's/^torch==//p' $(PINS))"
-	$(PIP) install --quiet --constraint $(PINS) --editable '.[workers,embedded]' --editable 'openapi/client[demo]'
+	$(PIP) install --quiet --constraint $(PINS) --editable '.[demo]' --editable openapi/client --editable openapi/gallery
 	touch $@
 
 # What it takes to work on it.
@@ -40,8 +44,11 @@ gallery: $(RUN) ## Ask the paper's questions: one page in gallery-output/ (SIZE=
 up: $(RUN) ## Run the whole service on this machine (Ctrl-C stops it)
 	$(BIN)/lossatlas-server up
 
-test: lint ## Lint, then run the tests against real servers
-	$(BIN)/python -m pytest
+test: lint ## Lint, then run the tests against real servers (JOBS=2: two processes of tests)
+	$(BIN)/python -m pytest $(AT_ONCE)
+
+test-fast: $(STAMP) ## Run the tests that need no server, two processes of them
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not server and not slow"
 
 test-integrations: $(STAMP) ## Install Lightning, transformers and MLflow; test with them
 	$(PIP) install --quiet --constraint $(PINS) --editable '.[integrations]'
@@ -51,7 +58,7 @@ lint: $(STAMP) ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --strict openapi/client/lossatlas tests/client/typed_use.py
+	$(BIN)/mypy --strict openapi/client/lossatlas openapi/gallery/lossatlas_gallery tests/client/typed_use.py
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## Rewrite the code as ruff likes it
@@ -62,7 +69,7 @@ bench: $(STAMP) ## Time the claims; results go to tests/benchmarks/results/
 	$(BIN)/python -m tests.benchmarks
 
 openapi: $(RUN) ## Write openapi/v1.json from the code
-	$(BIN)/python -m service.main openapi > openapi/v1.json.new && mv openapi/v1.json.new openapi/v1.json
+	$(BIN)/lossatlas-server openapi > openapi/v1.json.new && mv openapi/v1.json.new openapi/v1.json
 
 clean: ## Remove what was built (not .lossatlas, which holds data)
-	rm -rf $(VENV) build dist *.egg-info openapi/client/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist *.egg-info openapi/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,29 +1,23 @@
-"""The processes of the service: `python -m service.main api|relay|migrate|openapi|create_key`.
+"""The processes of the service, composed of what the other modules own.
 
-Composes what the other modules own. What is wrong with the surroundings (no database, an old
-schema, an address in use) is said in one line on standard error, with exit status 1.
+Never reads arguments: `service.command` does.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import socket
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from fastapi import APIRouter
-from pydantic import TypeAdapter, ValidationError
 
-from service import telemetry
 from service.aliases.routes import router as aliases_router
 from service.catalog.routes import router as catalog_router
 from service.checks.routes import router as checks_router
 from service.datasets.routes import router as datasets_router
 from service.directions.routes import router as directions_router
-from service.domain.ids import ProjectName
 from service.domain.problems import Problem
 from service.http.app import create_app, document
 from service.http.services import Services
@@ -36,6 +30,7 @@ from service.landscapes.formats.routes import router as formats_router
 from service.landscapes.routes import router as landscapes_router
 from service.landscapes.sharing.routes import router as sharing_router
 from service.ledger import schema
+from service.ledger.records import Role
 from service.ledger.session import Database
 from service.models.editing import router as model_edits_router
 from service.models.routes import router as models_router
@@ -43,7 +38,6 @@ from service.objects.routes import router as objects_router
 from service.projects.routes import router as projects_router
 from service.sessions.routes import router as sessions_router
 from service.settings import Settings
-from service.store.objects import ObjectStore
 from service.trusts.routes import router as trusts_router
 from service.uploads.routes import router as uploads_router
 
@@ -73,8 +67,8 @@ ROUTERS: Final[Sequence[APIRouter]] = (
 )
 
 
-def api(settings: Settings, _arguments: argparse.Namespace) -> None:
-    """Serves HTTP until SIGTERM or SIGINT."""
+def api(settings: Settings) -> None:
+    """Serves HTTP until SIGTERM or SIGINT. Raises AddressInUse, StaleSchema, Problem."""
     from service.http.serving import Server
 
     services = Services.from_settings(settings)
@@ -91,8 +85,8 @@ def api(settings: Settings, _arguments: argparse.Namespace) -> None:
     services.database.dispose()
 
 
-def relay(settings: Settings, _arguments: argparse.Namespace) -> None:
-    """Carries hints to the broker until SIGTERM or SIGINT."""
+def relay(settings: Settings) -> None:
+    """Carries hints to the broker until SIGTERM or SIGINT. Raises StaleSchema, Problem."""
     # the only process here that needs Celery
     from service.dispatch import relay as dispatch
 
@@ -102,34 +96,24 @@ def relay(settings: Settings, _arguments: argparse.Namespace) -> None:
     dispatch.run(settings)
 
 
-def migrate(settings: Settings, _arguments: argparse.Namespace) -> None:
-    """Brings the database's schema up to date, and makes the bucket."""
-    schema.upgrade(settings.database_url)
-    log.info("the schema is at revision %s", schema.head_revision())
-    ObjectStore.from_settings(settings).ensure_bucket()
-
-
-def openapi(_settings: Settings, _arguments: argparse.Namespace) -> None:
-    """Writes the OpenAPI document to standard output. Needs no server."""
-    sys.stdout.write(openapi_text())
-
-
-def create_key(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Makes a key and writes its secret, alone, to standard output."""
+def create_key(
+    settings: Settings, *, name: str, role: Role, projects: list[str] | None, can_promote: bool
+) -> str:
+    """Makes a key; its secret. `projects`: None for all. Raises StaleSchema, Problem."""
     database = Database(settings.database_url, application_name="lossatlas-keys")
     schema.require_current(database)
     with database.transaction() as session:
         key, secret = key_service.make(
             session,
-            name=arguments.name,
-            role=arguments.role,
-            projects=arguments.project or None,
+            name=name,
+            role=role,
+            projects=projects or None,
             expires_at=None,
             by=None,
-            can_promote=arguments.can_promote,
+            can_promote=can_promote,
         )
     log.info("made %s", key.id)
-    sys.stdout.write(f"{secret}\n")
+    return secret
 
 
 def openapi_text() -> str:
@@ -137,37 +121,7 @@ def openapi_text() -> str:
     return json.dumps(document(ROUTERS), indent=1, ensure_ascii=False) + "\n"
 
 
-_COMMANDS: Final[Mapping[str, Callable[[Settings, argparse.Namespace], None]]] = {
-    "api": api,
-    "relay": relay,
-    "migrate": migrate,
-    "openapi": openapi,
-    "create_key": create_key,
-}
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one process; its exit status."""
-    arguments = _parser().parse_args(argv)
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
-        return _refuse(f"the settings are not valid: {wrong}")
-    telemetry.configure(settings.log_level, as_json=settings.log_json)
-    try:
-        _COMMANDS[arguments.command](settings, arguments)
-    except Problem as problem:
-        return _refuse(problem.detail)
-    except (schema.StaleSchema, AddressInUse, ValueError) as error:
-        return _refuse(str(error))
-    return 0
-
-
-class AddressInUse(Exception):
+class AddressInUse(OSError):
     """The address cannot be listened on."""
 
 
@@ -181,45 +135,3 @@ def bound(host: str, port: int) -> socket.socket:
             f"cannot listen on {host} port {port} ({error.strerror}); choose another by "
             "LOSSATLAS_HOST and LOSSATLAS_PORT"
         ) from error
-
-
-def _refuse(why: str) -> int:
-    sys.stderr.write(f"lossatlas: {why}\n")
-    return 1
-
-
-def _project(text: str) -> str:
-    try:
-        return TypeAdapter[str](ProjectName).validate_python(text)
-    except ValidationError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no project's name: lower case letters, digits, '.', '_', '-'"
-        ) from None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m service.main", description="The processes of Lossatlas."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, command in _COMMANDS.items():
-        added = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
-        if name == "create_key":
-            added.add_argument("--name", required=True, help="Whose key this is.")
-            added.add_argument("--role", required=True, choices=("reader", "submitter", "admin"))
-            added.add_argument(
-                "--project",
-                action="append",
-                type=_project,
-                help="May be given several times; left out: all projects.",
-            )
-            added.add_argument(
-                "--can-promote",
-                action="store_true",
-                help="May move aliases, which others are judged against.",
-            )
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

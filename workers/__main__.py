@@ -1,4 +1,4 @@
-"""`python -m workers [--queues cpu] [--name NAME]`: one worker process with the right options.
+"""`lossatlas-server worker [--queues cpu] [--name NAME]`: one worker, with the right options.
 
 Owns the command line only; the same as `celery -A workers.app worker` with what has no setting.
 """
@@ -12,7 +12,7 @@ from workers.app import app
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="lossatlas-server worker", description=__doc__)
     parser.add_argument("--queues", default="cpu", help="queues to listen to, comma-separated")
     parser.add_argument("--name", default="worker@%h", help="Celery's name for this worker")
     chosen = parser.parse_args(arguments)

@@ -23,7 +23,6 @@ from service.ledger.session import Database
 from service.settings import Settings
 from service.store.objects import ObjectStore
 from workers import sandbox
-from workers.batchings import KnownBatchings
 from workers.cache import ObjectCache
 from workers.runner import Runner
 from workers.sandbox import Limits
@@ -77,7 +76,6 @@ def build_supervisor(settings: Settings, shutdown: ShutdownFlag) -> Supervisor:
     cache = ObjectCache(
         Path(settings.data_dir) / "cache", limit_bytes=settings.cache_bytes, fetch=store.fetch_to
     )
-    batchings = KnownBatchings(Path(settings.data_dir) / "batchings")
     runner = Runner(
         limits=Limits(settings.threads, settings.unit_memory_bytes),
         readable=[cache.folder],
@@ -95,7 +93,7 @@ def build_supervisor(settings: Settings, shutdown: ShutdownFlag) -> Supervisor:
         memory_bytes=settings.unit_memory_bytes,
     )
     worker = f"{socket.gethostname()}:{os.getpid()}"
-    return Supervisor(Tools(database, store, cache, batchings, runner, shutdown, options, worker))
+    return Supervisor(Tools(database, store, cache, runner, shutdown, options, worker))
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from workers.computation.context import JobContext
     from workers.computation.curvature_evaluators import CurvatureEvaluator
     from workers.computation.evaluators import Space
+    from workers.engine.network import Point
     from workers.engine.surface import CellEvaluator
 
 log = logging.getLogger("workers.child")
@@ -93,7 +94,6 @@ class Session:
         from workers.computation.evaluators import Space, build_evaluator
         from workers.computation.footprint import peak_bytes
         from workers.computation.tile import evaluate_tile
-        from workers.computation.trajectory import read_checkpoint
         from workers.engine.recalibration import Recalibration
 
         if "curvature" in body:
@@ -119,7 +119,7 @@ class Session:
                 }
             )
             self._evaluator = (space, build_evaluator(context, space, directions))
-        read = partial(read_checkpoint, context)
+        read = partial(_checkpoint, context)
         tile = evaluate_tile(self._evaluator[1], space, body, self._progress, read)
         if body.get("weights"):
             tile = self._with_weights(tile, space.target)
@@ -157,6 +157,14 @@ class Session:
         if now - self._progress_at >= _PROGRESS_SECONDS:
             self._progress_at = now
             write_frame(self._reply_fd, Frame("progress", {"cells_done": cells_done}))
+
+
+def _checkpoint(context: JobContext, named: str) -> Point:
+    """A checkpoint that is open under its id, or in a file of this path."""
+    from workers.computation.trajectory import read_checkpoint
+
+    known = context.points.get(named)
+    return read_checkpoint(context, named) if known is None else known
 
 
 def warm_up() -> None:

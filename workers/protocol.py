@@ -64,8 +64,7 @@ def encode(frame: Frame) -> Iterator[bytes | memoryview]:
 class FrameParser:
     """Turns chunks of bytes into frames. Holds at most one unfinished frame."""
 
-    def __init__(self, *, max_blob_bytes: int = MAX_BLOB_BYTES) -> None:
-        self._max_blob_bytes = max_blob_bytes
+    def __init__(self) -> None:
         self._buffer = bytearray()
 
     @property
@@ -85,7 +84,7 @@ class FrameParser:
             magic, header_bytes, blob_bytes = _PREFIX.unpack_from(self._buffer)
             if magic != MAGIC:
                 raise ProtocolError(f"a frame begins with {MAGIC!r}, got {bytes(magic)!r}")
-            if header_bytes > MAX_HEADER_BYTES or blob_bytes > self._max_blob_bytes:
+            if header_bytes > MAX_HEADER_BYTES or blob_bytes > MAX_BLOB_BYTES:
                 raise ProtocolError(
                     f"a frame of {header_bytes} + {blob_bytes} bytes is beyond the limits"
                 )

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from service.domain.definitions import DEFINITIONS
 from service.domain.problems import Problem
 from service.domain.units import UnitKind
 from service.ledger import units
@@ -112,7 +113,10 @@ class Supervisor:
         """The step, and the report of any failure."""
         limit = hand.tools.options.unit_seconds
         try:
-            _STEPS[hand.assignment.kind](hand)
+            if _is_planned_otherwise(hand.assignment):
+                self._plan_anew(hand)
+            else:
+                _STEPS[hand.assignment.kind](hand)
         except UnitFailed as failure:
             self._fail(hand, failure.problem, retry=failure.retry)
         except ChildDied as death:
@@ -139,6 +143,18 @@ class Supervisor:
 
         hand.persist(report, "reporting a failure")
 
+    def _plan_anew(self, hand: InHand) -> None:
+        """Values under two definitions are never laid into one grid."""
+        unit = hand.assignment.unit
+        log.info("%s was planned under other definitions; planning anew", hand.assignment.job.id)
+        hand.tools.runner.retire()
+
+        def report() -> None:
+            with hand.tools.database.transaction() as session:
+                units.report_replanned(session, unit.id, unit.attempt, definitions=DEFINITIONS)
+
+        hand.persist(report, "planning a job anew")
+
     def _release(self, hand: InHand) -> None:
         """Gives the unit back, if the database can be told; else its lease runs out."""
         unit = hand.assignment.unit
@@ -162,6 +178,13 @@ class Supervisor:
             plan = assignment.plan
             if plan.steps * plan.cell_seconds <= _SHORT_JOB_SECONDS:
                 runner.warm()
+
+
+def _is_planned_otherwise(assignment: Assignment) -> bool:
+    return (
+        assignment.kind in (UnitKind.TILE, UnitKind.FINALISE)
+        and assignment.plan.definitions != DEFINITIONS
+    )
 
 
 def _sentence(error: Exception) -> str:

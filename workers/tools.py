@@ -15,7 +15,6 @@ from service.domain.problems import Problem
 from service.ledger.session import Database
 from service.store.objects import ObjectStore
 from workers.assignment import Assignment
-from workers.batchings import KnownBatchings
 from workers.cache import ObjectCache
 from workers.heart import Heart
 from workers.runner import Asking, Runner
@@ -65,7 +64,6 @@ class Tools:
     database: Database
     store: ObjectStore
     cache: ObjectCache
-    batchings: KnownBatchings
     runner: Runner
     shutdown: ShutdownFlag
     options: Options

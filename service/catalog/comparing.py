@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -105,6 +105,18 @@ def compare(
         return ComparePage([_plain(card, k) for k, card in enumerate(listed)], address)
     results = [arrays_of(services, one) for one in found]
     table = _table(found)
+    page = _page(found, listed, results, address, table, view)
+    return replace(page, notes=[*_versions(found), *page.notes])
+
+
+def _page(
+    found: Sequence[LandscapeRecord],
+    listed: Sequence[Card],
+    results: Sequence[GridResult],
+    address: str,
+    table: Sequence[tuple[str, str, Sequence[str]]],
+    view: str | None,
+) -> ComparePage:
     if all(result.y is not None for result in results):
         return _planes(found, listed, results, address, table, view)
     if all(result.y is None and len(result.x) > 1 for result in results):
@@ -121,6 +133,18 @@ def compare(
     )
     sides = [_plain(card, k) for k, card in enumerate(listed)]
     return ComparePage(sides, address, table=table, notes=(note,))
+
+
+def _versions(found: Sequence[LandscapeRecord]) -> list[str]:
+    """What the measures of these cannot tell, where their definitions differ."""
+    names = [str(one.provenance.get("definitions")) for one in found]
+    if len(set(names)) < 2:
+        return []
+    said = ", ".join(f"{_letter(place)} {name}" for place, name in enumerate(names))
+    return [
+        f"Computed under different definitions ({said}), so that equal names may mean different "
+        "numbers. Compute the older ones again before comparing."
+    ]
 
 
 def _planes(
@@ -149,7 +173,7 @@ def _planes(
         sides.append(Side(card, f"{base}&theme=light", f"{base}&theme=dark", _letter(place)))
     differences, notes = [], []
     for place in range(1, len(found)):
-        why = why_not(results[0], results[place], found[0].spec, found[place].spec)
+        why = why_not(results[0], results[place], found[0], found[place])
         pair = f"{_letter(place)} − {_letter(0)}"
         if why is None:
             differences.append(_difference(found[0], found[place], results, place, pair))

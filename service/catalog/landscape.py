@@ -16,6 +16,8 @@ from service.catalog import charts, words
 from service.catalog.browsing import Card, cards
 from service.catalog.charts import Chart, Line
 from service.domain.cells import CellStatus
+from service.domain.counted import Counted, samples_in_words
+from service.domain.definitions import outdated
 from service.domain.problems import Problem
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.trajectory import Trajectory
@@ -122,6 +124,7 @@ class LandscapePage:
     facts: Sequence[tuple[str, str]]
     directions: Sequence[tuple[str, Mapping[str, Any], str]]
     redo: Redo
+    outdated: str | None
     siblings: Sequence[Card]
     history: Sequence[tuple[Any, str]]
     may_edit: bool
@@ -170,6 +173,7 @@ def landscape_page(
         facts=_facts(one.provenance),
         directions=_directions(one.provenance),
         redo=redo_of(one.spec),
+        outdated=outdated(one.provenance),
         siblings=cards(siblings, {model.id: model.name}),
         history=[(edit, people.get(edit.key_id or "", "somebody")) for edit in history],
         may_edit=caller.can_submit(one.project),
@@ -342,7 +346,12 @@ def _facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append((label, text))
     samples = provenance.get("samples")
     if isinstance(samples, Mapping):
-        found.append(("Samples", ", ".join(f"{name}: {n:,}" for name, n in samples.items())))
+        counted = provenance.get("counted") or {}
+        said = (
+            f"{name}: {samples_in_words(n, Counted.of_json(n, counted.get(name)))}"
+            for name, n in samples.items()
+        )
+        found.append(("Samples", ", ".join(said)))
     seconds = (provenance.get("timings") or {}).get("tiles_seconds")
     if isinstance(seconds, int | float):
         found.append(("Time in workers", words.duration(float(seconds))))

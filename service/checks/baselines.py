@@ -162,7 +162,7 @@ def _not_comparable(
 ) -> Problem:
     return Problem(
         "not_comparable",
-        f"{landscape.id} and the baseline {baseline.id} answer different questions: "
+        f"{landscape.id} and the baseline {baseline.id} are not comparable: "
         + "; ".join(difference.text() for difference in unlike[:3])
         + (f"; and {len(unlike) - 3} more" if len(unlike) > 3 else ""),
         errors=[FieldError(_AT, difference.text()) for difference in unlike],

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from service.domain.gates.comparing import terms
+from service.domain.losses import LossOptions
 from service.domain.questions.table import job_spec
 from service.domain.results import unique_names
 from service.inputs.directions import SPEC, spec_json
@@ -44,6 +45,9 @@ def question_of(session: Session, landscape: LandscapeRecord) -> Question:
         kind=landscape.kind,
         spec=_filled(landscape.spec),
         loss="" if model is None else model.loss,
+        loss_options=plain_json(
+            LossOptions.model_validate({} if model is None else model.loss_options)
+        ),
         definitions=landscape.provenance.get("definitions"),
         datasets=[known[identity].object for identity in ids],
         directions=directions,

@@ -1,6 +1,6 @@
 """The relay: carries hints from the outbox to the broker, and takes back what the dead held.
 
-Owns the loop of `service.main relay`. It wakes when the ledger notifies and once a second
+Owns the loop of `lossatlas-server relay`. It wakes when the ledger notifies and once a second
 besides; each round sends what is due, and every few seconds the reaper looks for leases that ran
 out. All of it is safe to do twice and by several relays at once: hints may double, and rows are
 taken with SKIP LOCKED. Database or broker away: it tries again, and nothing is lost meanwhile.

@@ -23,13 +23,21 @@ _HESSIAN: Final = (
 )
 _PAIR: Final = (
     "`residual` is ‖Hu − λu‖ for the unit vector u found: an eigenvalue of H lies within it. "
-    "`converged`: residual ≤ tolerance · (largest |eigenvalue|)."
+    "`converged`: residual ≤ tolerance · (largest |eigenvalue|), and nothing farther out is "
+    "missing: an eigenvalue of multiplicity m stands here m times. Beyond the first one, further "
+    "starts orthogonal to what was found have looked for copies and found no more."
+)
+_ONE: Final = " H has one parameter: both ends are its one eigenvalue."
+_FORMS: Final = (
+    "Largest difference of a sample's loss, at the checkpoint, between the form of the program "
+    "that is differentiated and the one that losses are computed in: rounding, or the job would "
+    "have failed."
 )
 #: What each member is.
 DEFINITIONS: Final[Mapping[str, str]] = {
     "hessian": _HESSIAN,
-    "largest": f"Most positive eigenvalues of H, from one Lanczos run. {_PAIR}",
-    "smallest": f"Most negative eigenvalues of H, from the same run. {_PAIR}",
+    "largest": f"Most positive eigenvalues of H, from one Lanczos basis. {_PAIR}",
+    "smallest": f"Most negative eigenvalues of H, from the same basis. {_PAIR}",
     "trace": "Estimate of tr H from random probes, with its standard error and an interval of at "
     "least 95 % (Student's t, widened for skewness). `deflated`: what the Lanczos run knows is "
     "taken exactly, the rest is left to the probes.",
@@ -41,6 +49,7 @@ DEFINITIONS: Final[Mapping[str, str]] = {
     "along": "dᵀHd / dᵀd over the parameters that were not excluded; `norm` is ‖d‖ over them.",
     "gradient_norm": "‖∇L‖ over the parameters that were not excluded.",
     "products": "Hessian-vector products spent in all.",
+    "form_difference": _FORMS,
 }
 #: What each further value of a map's cells is.
 MAP_DEFINITIONS: Final[Mapping[str, str]] = {
@@ -53,6 +62,7 @@ MAP_DEFINITIONS: Final[Mapping[str, str]] = {
     "lambda_min_residual": "‖Hu − λu‖ of λ_min: an eigenvalue lies within it.",
     "converged": "1 where both residuals are within tolerance · (largest |eigenvalue|), else 0.",
     "products": "Hessian-vector products spent on the cell.",
+    "form_difference": _FORMS,
 }
 
 
@@ -96,13 +106,15 @@ def curvature_json(
     body: dict[str, Any] = {
         "dataset": result.datasets[0].name,
         "samples": _plain(array(result, "samples")),
+        **({} if (counted := result.datasets[0].counted) is None else counted.to_json()),
         "parameters": _plain(array(result, "parameters")),
         "excluded": _plain(array(result, "excluded")),
         "tolerance": _plain(array(result, "tolerance")),
+        "form_difference": _plain(array(result, "form_difference")),
         "seconds": timings.get("tiles_seconds"),
     }
     if has_map(result):
-        return {**body, "definitions": dict(MAP_DEFINITIONS)}
+        return {**body, "definitions": _defined(MAP_DEFINITIONS, body["parameters"])}
     body["products"] = _plain(array(result, "products"))
     body["lanczos_products"] = _plain(array(result, "lanczos_products"))
     body["gradient_norm"] = _plain(array(result, "gradient_norm"))
@@ -116,7 +128,16 @@ def curvature_json(
     ):
         if member is not None:
             body[name] = member
-    return {**body, "definitions": dict(DEFINITIONS)}
+    return {**body, "definitions": _defined(DEFINITIONS, body["parameters"])}
+
+
+def one_parameter(parameters: float | None) -> str:
+    """What is to be said of the ends of a spectrum of so many eigenvalues; mostly nothing."""
+    return _ONE if parameters == 1 else ""
+
+
+def _defined(definitions: Mapping[str, str], parameters: float | None) -> dict[str, str]:
+    return {**definitions, "hessian": definitions["hessian"] + one_parameter(parameters)}
 
 
 def _key(name: str) -> str:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import StringConstraints
@@ -27,14 +26,6 @@ def is_digest(text: str) -> bool:
 def digest_bytes(data: bytes | memoryview) -> str:
     """The digest of bytes at hand."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def digest_chunks(chunks: Iterable[bytes]) -> str:
-    """The digest of a stream, in constant memory."""
-    state = hashlib.sha256()
-    for chunk in chunks:
-        state.update(chunk)
-    return f"sha256:{state.hexdigest()}"
 
 
 def hex_of(digest: str) -> str:

@@ -34,7 +34,7 @@ class Ignored(StrEnum):
 
 
 class Convention(StrEnum):
-    """`li2018` reproduces the reference's rule for one-dimensional tensors: copies of θ."""
+    """`li2018` reproduces the reference: by dimension 0, one-dimensional tensors copies of θ."""
 
     LOSSATLAS = "lossatlas"
     LI2018 = "li2018"

@@ -7,11 +7,14 @@ a cell's flat index is `iy * nx + ix`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+#: Workers that a job should have units for, several each.
+_FLEET: Final = 16
 
 
 class Axis(BaseModel):
@@ -128,7 +131,7 @@ def first_tile_size(tile_cells: int, *, cell_seconds: float) -> int:
     return min(tile_cells, max(1, int(1.0 / max(cell_seconds, 1e-9))))
 
 
-def tile_size(cells: int, *, cell_seconds: float, tile_seconds: float, workers: int = 16) -> int:
+def tile_size(cells: int, *, cell_seconds: float, tile_seconds: float) -> int:
     """Cells in a unit: about `tile_seconds` of work, yet enough units to keep a fleet busy.
 
     Work under two seconds in all stays one unit: cutting it finer would cost more in claims
@@ -139,5 +142,5 @@ def tile_size(cells: int, *, cell_seconds: float, tile_seconds: float, workers: 
         return cells
     by_time = max(1, int(tile_seconds / max(cell_seconds, 1e-9)))
     # never tiles of much under a second, however many hands there are
-    by_share = max(-(-cells // (4 * workers)), int(1.0 / max(cell_seconds, 1e-9)), 1)
+    by_share = max(-(-cells // (4 * _FLEET)), int(1.0 / max(cell_seconds, 1e-9)), 1)
     return min(cells, by_time, by_share)

@@ -84,6 +84,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "time_limit": Kind(500, "The unit exceeded its time limit"),
     "out_of_memory": Kind(500, "The unit ran out of memory"),
     "computation_failed": Kind(500, "The computation failed"),
+    "forms_differ": Kind(500, "The differentiable form computes another loss than the program"),
     # the service
     "internal_error": Kind(500, "Something went wrong on our side", retryable=True),
     "unavailable": Kind(503, "The service is not available now", retryable=True),

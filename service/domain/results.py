@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.counted import Counted
 from service.domain.units import JobPlan
 
 
@@ -25,7 +26,9 @@ class DatasetGrid:
     """One data set's values. Every array has the grid's shape, (ny, nx) or (n,).
 
     `anchors` holds the values at `GridResult.anchors`, shape (k,), in the same order. `extra`
-    holds further values of every cell by name, for jobs that compute more than the loss.
+    holds further values of every cell by name, for jobs that compute more than the loss. `samples`
+    is how many the mean is over, and `counted` what else is known of that; None in results from
+    before it was counted, whose `samples` are all that the data set has.
     """
 
     name: str
@@ -36,6 +39,12 @@ class DatasetGrid:
     samples: int
     anchors: DatasetTile
     extra: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    counted: Counted | None = None
+
+    @property
+    def effective_samples(self) -> float:
+        """How many samples of equal weight would leave a mean as uncertain."""
+        return float(self.samples) if self.counted is None else self.counted.effective_samples
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,8 @@ class GridResult:
             arrays[f"d{i}.status"] = d.status
             arrays.update({f"d{i}.extra.{name}": values for name, values in d.extra.items()})
             arrays[f"d{i}.samples"] = np.array(d.samples, dtype=np.int64)
+            if d.counted is not None:
+                arrays.update(d.counted.to_arrays(f"d{i}"))
             arrays.update(_tile_arrays(f"d{i}.anchor", d.anchors))
         arrays.update({_ATTACHED + name: values for name, values in self.attachments.items()})
         return arrays
@@ -104,6 +115,7 @@ class GridResult:
                 samples=int(arrays[f"d{i}.samples"]),
                 anchors=_tile_from(f"d{i}.anchor", arrays),
                 extra=_extra(f"d{i}", arrays),
+                counted=Counted.from_arrays(f"d{i}", arrays),
             )
             for i, name in enumerate(arrays["names"])
         )
@@ -220,7 +232,7 @@ def assemble(
 
     Args:
         names: the data sets' names, distinct, in the tiles' order.
-        samples: how many samples each has.
+        samples: how many samples each has, for plans that do not say how many count.
     Raises:
         ValueError: a tile of other data sets, or an index outside the plan.
     """
@@ -248,12 +260,22 @@ def assemble(
                 extra[i].setdefault(key, np.full(total, np.nan))[tile.index] = values
         attachments.update(tile.attachments)
     if plan.true_points:
-        true = slice(plan.in_plane, total)
+        true = slice(plan.in_plane, plan.in_plane + plan.true_points)
         attachments["trajectory.true_loss"] = loss[:, true]
         attachments["trajectory.true_stderr"] = stderr[:, true]
         attachments["trajectory.true_accuracy"] = accuracy[:, true]
         attachments["trajectory.true_status"] = status[:, true]
+    if plan.networks:
+        own = np.array(plan.network_indices(), dtype=np.int64)
+        attachments["network.roles"] = np.array([n.role for n in plan.networks], dtype=np.str_)
+        attachments["network.at"] = np.array([n.at for n in plan.networks], dtype=np.float64)
+        attachments["network.itself"] = np.array([n.itself for n in plan.networks], dtype=np.bool_)
+        attachments["network.loss"] = loss[:, own]
+        attachments["network.stderr"] = stderr[:, own]
+        attachments["network.accuracy"] = accuracy[:, own]
+        attachments["network.status"] = status[:, own]
     anchors = np.array(plan.anchor_indices(), dtype=np.int64)
+    counted = plan.counted or (None,) * len(names)
     shape, cells = plan.shape, plan.cells
     return GridResult(
         x=np.asarray(plan.x, dtype=np.float64),
@@ -267,7 +289,7 @@ def assemble(
                 stderr=stderr[i, :cells].reshape(shape),
                 accuracy=accuracy[i, :cells].reshape(shape) if has_accuracy[i] else None,
                 status=status[i, :cells].reshape(shape),
-                samples=samples[i],
+                samples=samples[i] if (c := counted[i]) is None else c.samples,
                 anchors=DatasetTile(
                     loss=loss[i, anchors],
                     stderr=stderr[i, anchors],
@@ -276,6 +298,7 @@ def assemble(
                     extra={key: values[anchors] for key, values in extra[i].items()},
                 ),
                 extra={key: values[:cells].reshape(shape) for key, values in extra[i].items()},
+                counted=counted[i],
             )
             for i, name in enumerate(names)
         ),
@@ -316,6 +339,7 @@ def _dataset_json(d: DatasetGrid) -> dict[str, Any]:
     body: dict[str, Any] = {
         "loss": {"values": _nulled(d.loss, d.status), "stderr": _nulled(d.stderr, d.status)},
         "samples": d.samples,
+        **({} if d.counted is None else d.counted.to_json()),
         "status": _words(d.status),
     }
     if d.accuracy is not None:

@@ -65,4 +65,3 @@ UNIT_TRANSITIONS: Final[Mapping[UnitState, frozenset[UnitState]]] = {
 }
 
 FINISHED_JOB: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
-LIVE_JOB: Final = frozenset({JobState.QUEUED, JobState.RUNNING})

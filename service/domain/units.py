@@ -7,11 +7,14 @@ prepare → tile … tile → finalise
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from service.domain.counted import Counted
+from service.domain.definitions import FIRST
 from service.domain.digests import Digest
 from service.domain.grids import coarse_to_fine
 from service.domain.ids import CheckpointId, DirectionId
@@ -72,6 +75,24 @@ class TrajectoryPlan(BaseModel):
     excluded: tuple[str, ...] = ()
 
 
+class PlannedNetwork(BaseModel):
+    """A network that the line or plane passes through.
+
+    Attributes:
+        role: `origin`; `target` of a line; `x` or `y`, the direction that leads to it.
+        at: (α, β) of it.
+        itself: whether it is evaluated itself, with its own buffers; otherwise the point at its
+            place has these too.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    role: Literal["origin", "target", "x", "y"]
+    checkpoint: CheckpointId
+    at: tuple[float, float]
+    itself: bool
+
+
 class CurvaturePlan(BaseModel):
     """How Hessian-vector products are computed: chosen once, since it can move a value's bits.
 
@@ -82,6 +103,8 @@ class CurvaturePlan(BaseModel):
         max_products: of one Lanczos run: as asked, or as many as the memory has room for.
         probes_at_once: Lanczos runs of a density that are in memory together.
         steps: products that a single point takes at most; None for a map.
+        memory_bytes: the setting that batch, `retain`, `max_products` and `probes_at_once` followed
+            from; None in plans made before it was noted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -92,6 +115,7 @@ class CurvaturePlan(BaseModel):
     max_products: int
     probes_at_once: int
     steps: int | None
+    memory_bytes: int | None = None
 
 
 class RecalibrationPlan(BaseModel):
@@ -188,7 +212,9 @@ class JobPlan(BaseModel):
     are points that every result must know (the centre of a plane, both ends of a line); those that
     the grid misses are evaluated besides it, with flat indices from `cells` on. Tiles are slices
     of `order()`; the only tile of a single point's curvature is all its `steps`. With `sampling`
-    only the cells of its rounds are evaluated.
+    only the cells of its rounds are evaluated. `networks` are those that lie there, where a point
+    of the line or plane is not all of one of them; their places are anchors. `definitions` are
+    those of the release that planned it: another one's workers plan anew.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -216,6 +242,10 @@ class JobPlan(BaseModel):
     recalibration: RecalibrationPlan | None = None
     lines: bool = False
     sampling: SamplingPlan | None = None
+    definitions: str = FIRST
+    networks: tuple[PlannedNetwork, ...] = ()
+    #: By data set, in the job's order; empty in plans from before it was counted.
+    counted: tuple[Counted, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -239,9 +269,20 @@ class JobPlan(BaseModel):
         return len(path.checkpoints) if path is not None and path.true_loss else 0
 
     @property
+    def themselves(self) -> tuple[CheckpointId, ...]:
+        """Checkpoints that are evaluated themselves, in the order of their flat indices, from
+        `in_plane` on: a trajectory's, and the networks that a line or plane passes through.
+        """
+        path = self.trajectory
+        return (
+            *(path.checkpoints if path is not None and path.true_loss else ()),
+            *(network.checkpoint for network in self.networks if network.itself),
+        )
+
+    @property
     def evaluations(self) -> int:
         """Points to evaluate in all."""
-        return self.in_plane + self.true_points
+        return self.in_plane + len(self.themselves)
 
     @property
     def steps(self) -> int:
@@ -257,10 +298,13 @@ class JobPlan(BaseModel):
     def coordinates(self) -> NDArray[np.float64]:
         """(α, β) of every flat index, shape (evaluations, 2); β is 0 on a line.
 
-        A checkpoint evaluated itself has the coordinates of its projection.
+        A checkpoint evaluated itself has the coordinates of its projection, or of its place.
         """
         path = self.trajectory
-        rows = path.coordinates if path is not None and path.true_loss else ()
+        rows = [
+            *(path.coordinates if path is not None and path.true_loss else ()),
+            *(network.at for network in self.networks if network.itself),
+        ]
         return np.concatenate(
             [
                 grid_coordinates(self.x, self.y),
@@ -284,6 +328,14 @@ class JobPlan(BaseModel):
         for index, point in enumerate(self.coordinates()[: self.in_plane].tolist()):
             known.setdefault(tuple(point), index)
         return tuple(known[anchor] for anchor in self.anchors)
+
+    def network_indices(self) -> tuple[int, ...]:
+        """The flat index of each network's own values: beside the grid, or at its place."""
+        places = dict(zip(self.anchors, self.anchor_indices(), strict=True))
+        following = iter(range(self.in_plane + self.true_points, self.evaluations))
+        return tuple(
+            next(following) if network.itself else places[network.at] for network in self.networks
+        )
 
     def _beside(self) -> tuple[tuple[float, float], ...]:
         xs, ys = set(self.x), {0.0} if self.y is None else set(self.y)

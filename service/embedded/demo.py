@@ -1,6 +1,6 @@
 """`lossatlas-server demo` and `gallery`: the service on this machine, and a program against it.
 
-Owns who runs beside whom. The program itself, training included, is one of the client's, for the
+Owns who runs beside whom. The program itself, training included, stands on the client, for the
 service knows neither torch nor the client. A service that already serves from the folder is used,
 and left running.
 """
@@ -12,18 +12,48 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from service.embedded import endpoint, locking
 from service.embedded.graphics import visible_devices
+from service.embedded.servers import NotInstalled
 from service.embedded.signals import Signals, Stopped, noted
 from service.embedded.stack import Stack, Wishes
 from service.embedded.tending import Tended, tend
 
-#: Programs of the client's, and where each leaves what it makes.
-DEMO: Final = ("lossatlas.demo", Path("demo-output"))
-GALLERY: Final = ("lossatlas.gallery", Path("gallery-output"))
+
+@dataclass(frozen=True)
+class Program:
+    """A program that runs against the service.
+
+    Attributes:
+        package: what has to be installed for it.
+        module: what is run.
+        output: the folder for what it makes.
+        lacking: what to do where the package is not there.
+    """
+
+    package: str
+    module: str
+    output: Path
+    lacking: str
+
+
+DEMO: Final = Program(
+    "lossatlas",
+    "lossatlas.demo",
+    Path("demo-output"),
+    "the demonstration is the client's: pip install 'lossatlas[demo]'",
+)
+GALLERY: Final = Program(
+    "lossatlas_gallery",
+    "lossatlas_gallery",
+    Path("gallery-output"),
+    "the gallery is a program of Lossatlas's repository: in a checkout, make gallery",
+)
 
 _MOST_WORKERS: Final = 4
 _STOP_SECONDS: Final = 5.0
@@ -35,17 +65,18 @@ class _Ended(Exception):
     """The program is over."""
 
 
-def main(program: tuple[str, Path] = DEMO, folder: Path | None = None) -> int:
-    """Runs a program of the client's; 0 when everything it makes is there.
+def main(program: Program = DEMO) -> int:
+    """Runs a program; 0 when everything it makes is there.
 
-    Args:
-        program: its module, and the folder for what it makes.
-        folder: of the service's data; `LOSSATLAS_DATA_DIR` or `.lossatlas` when left out.
+    The service's data are in the folder `LOSSATLAS_DATA_DIR`, or in `.lossatlas`.
 
     Raises:
-        Refused, ProcessFailed, Problem, NotInstalled: as `stack.up`.
+        NotInstalled: the program is not there, or as `stack.up`.
+        Refused, ProcessFailed, Problem: as `stack.up`.
     """
-    folder = (folder or Path(os.environ.get("LOSSATLAS_DATA_DIR") or ".lossatlas")).absolute()
+    if find_spec(program.package) is None:
+        raise NotInstalled(program.lacking)
+    folder = Path(os.environ.get("LOSSATLAS_DATA_DIR") or ".lossatlas").absolute()
     url = endpoint.read_url(folder)
     with noted() as signals:
         try:
@@ -59,7 +90,7 @@ def main(program: tuple[str, Path] = DEMO, folder: Path | None = None) -> int:
             return _INTERRUPTED
 
 
-def _beside_a_stack(program: tuple[str, Path], folder: Path, signals: Signals) -> int:
+def _beside_a_stack(program: Program, folder: Path, signals: Signals) -> int:
     stack = Stack(Wishes(folder=folder, port=None, workers=_workers()), signals, _say)
     try:
         stack.start()
@@ -72,15 +103,13 @@ def _beside_a_stack(program: tuple[str, Path], folder: Path, signals: Signals) -
     return code
 
 
-def _run(
-    program: tuple[str, Path], folder: Path, signals: Signals, tended: Sequence[Tended]
-) -> int:
-    """Runs the client's program and looks after the stack meanwhile. Raises Stopped."""
-    module, output = program
+def _run(program: Program, folder: Path, signals: Signals, tended: Sequence[Tended]) -> int:
+    """Runs the program and looks after the stack meanwhile. Raises Stopped."""
     # the service is the one of the folder, whatever else the environment names
     others = {k: v for k, v in os.environ.items() if k not in ("LOSSATLAS_URL", "LOSSATLAS_KEY")}
     running = subprocess.Popen(
-        [sys.executable, "-m", module, "--output", str(output)],
+        # -P: whatever lies in the working folder is not the program
+        [sys.executable, "-P", "-m", program.module, "--output", str(program.output)],
         env={**others, "LOSSATLAS_DATA_DIR": str(folder)},
     )
 

@@ -29,7 +29,6 @@ _TORCH: Final = (
     "gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]\n"
     "print(torch.__version__ + '; ' + (', '.join(gpus) or 'no CUDA device, CPU only'))"
 )
-_INSTALL: Final = "pip install 'lossatlas-server[workers]'"
 _CONFINEMENT: Final = "from workers import sandbox; print(sandbox.describe().words)"
 
 
@@ -60,7 +59,7 @@ def examine(folder: Path) -> Iterator[Finding]:
         "ok" if enough else "bad", "Python", version + ("" if enough else "; 3.11 is needed")
     )
     yield _asked(
-        "PyTorch", [sys.executable, "-c", _TORCH], "pip install 'lossatlas-server[workers]'"
+        "PyTorch", [sys.executable, "-P", "-c", _TORCH], "pip install 'lossatlas-server[workers]'"
     )
     devices = graphics.visible_devices()
     yield Finding(
@@ -74,7 +73,7 @@ def examine(folder: Path) -> Iterator[Finding]:
     yield _server("SeaweedFS", "S3_ENDPOINT", s3.find_binary, ["version"])
     yield _server("Valkey", "BROKER_URL", broker.find_binary, ["--version"])
     yield Finding("ok", "Postgres as", unprivileged().words)
-    confinement = _asked("Confinement", [sys.executable, "-c", _CONFINEMENT], "")
+    confinement = _asked("Confinement", [sys.executable, "-P", "-c", _CONFINEMENT], "")
     weak = confinement.state == "ok" and not confinement.words.startswith("bubblewrap")
     yield (
         Finding("note", "Confinement", f"{confinement.words}; to confine more: install bubblewrap")

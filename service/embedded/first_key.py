@@ -33,6 +33,6 @@ def obtain(database: Database, path: Path) -> str:
                 return secret
     raise Refused(
         f"the database has API keys, but {path} holds the secret of none that is valid; put one "
-        "there, or into LOSSATLAS_KEY (a new one: python -m service.main create_key "
+        "there, or into LOSSATLAS_KEY (a new one: lossatlas-server create-key "
         "--name local --role admin)"
     )

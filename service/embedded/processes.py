@@ -23,6 +23,8 @@ _ATTEND: Final = str(Path(__file__).with_name("attend.py"))
 _LOG_BYTES: Final = 16 << 20
 
 _POLL_SECONDS: Final = 0.02
+#: Of a log, what is told of a program that failed.
+_TAIL_BYTES: Final = 2000
 
 #: How long a killed process may take to be gone before that is somebody else's problem.
 _REAP_SECONDS: Final = 5.0
@@ -119,11 +121,11 @@ class Child:
             return f"exit code {code}"
         return f"killed by {signal.Signals(-code).name}"
 
-    def tail(self, size: int = 2000) -> str:
+    def tail(self) -> str:
         """The end of what this run has written, on lines of its own; empty if there is none."""
         with self.program.log.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
-            log.seek(max(min(self._log_start, end), end - size))
+            log.seek(max(min(self._log_start, end), end - _TAIL_BYTES))
             text = log.read().decode(errors="replace").strip()
         return f"; the end of {self.program.log}:\n{text}" if text else ""
 

@@ -182,8 +182,8 @@ class Stack:
         return key
 
     def _start_programs(self) -> None:
-        self._run("API", "api.log", ["service.main", "api"])
-        self._run("relay", "relay.log", ["service.main", "relay"])
+        self._run("API", "api.log", ["service", "api"])
+        self._run("relay", "relay.log", ["service", "relay"])
         devices = visible_devices()
         queues = "gpu,cpu" if devices else "cpu"
         for number in range(1, self.wishes.workers + 1):
@@ -206,7 +206,8 @@ class Stack:
     ) -> None:
         program = Program(
             name=name,
-            arguments=[sys.executable, "-m", *module],
+            # -P: what lies in the folder where `up` was called is not what runs
+            arguments=[sys.executable, "-P", "-m", *module],
             log=self.logs / log_name,
             environment={**self.environment, **(own or {})},
         )

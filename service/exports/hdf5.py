@@ -1,10 +1,13 @@
 """HDF5 with the keys of the published code (Li et al. 2018), so that its scripts read it.
 
 `xcoordinates ycoordinates train_loss train_acc test_loss test_acc` lie at the root, accuracies in
-per cent. The published code evaluates flat cell k at `meshgrid(x, y)`'s k-th point, and its
-plotting holds the array against that mesh; so the arrays here are laid out `[iy][ix]`, shape
-(ny, nx). (Its own files give the shape as (nx, ny): the same numbers in the same order, which its
-contour plots refuse unless nx = ny.) Every data set is also a group with all that is known of it.
+per cent; with curvature `min_eig` and `max_eig` beside them, with a trajectory `proj_xcoord`,
+`proj_ycoord` and `explained_variance_ratio_`, so that one file serves as the published surface,
+projection and direction file. The published code evaluates flat cell k at `meshgrid(x, y)`'s k-th
+point, and its plotting holds the array against that mesh; so the arrays here are laid out
+`[iy][ix]`, shape (ny, nx). (Its own files give the shape as (nx, ny): the same numbers in the same
+order, which its contour plots refuse unless nx = ny.) Every data set is also a group with all that
+is known of it.
 
 The bytes depend on the arguments only: no clock, no machine.
 """
@@ -21,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.curvature import array, has_map, has_spectrum
+from service.domain.networks import sentences
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.sampling import Sampling
 from service.exports.about import About
@@ -51,6 +56,7 @@ def encode_hdf5(
         for side, grid in (("train", train), ("test", test)):
             if grid is not None:
                 _as_published(file, side, grid)
+        _eigenvalues(file, result)
         for grid in result.datasets:
             _group(file, grid, about)
         for axis, planned in (about.provenance.get("directions") or {}).items():
@@ -89,6 +95,9 @@ def _head(file: h5py.File, result: GridResult, about: About) -> None:
     sampling = Sampling.of(result)
     if sampling is not None:
         file.attrs["sampling"] = sampling.sentence(result, result.datasets[0])
+    told = sentences(result, result.datasets, {})
+    if told:
+        file.attrs["networks"] = " ".join(told)
     file.attrs["layout"] = "values[iy][ix]"
     _put(file, "xcoordinates", result.x)
     if result.y is not None:
@@ -112,10 +121,36 @@ def _as_published(file: h5py.File, side: str, grid: DatasetGrid) -> None:
     _put(file, f"{side}_status", grid.status).attrs["codes"] = _codes()
 
 
+def _eigenvalues(file: h5py.File, result: GridResult) -> None:
+    """Of a map, or of the one cell of a point: its ends of the spectrum under the published names.
+
+    Cells whose curvature is not known are NaN: the published code would compute its own marks, -1
+    and 1, again.
+    """
+    extra = result.datasets[0].extra
+    if has_map(result):
+        ends = extra.get("lambda_min"), extra.get("lambda_max")
+    elif has_spectrum(result):
+        ends = _outermost(result, "smallest"), _outermost(result, "largest")
+    else:
+        return
+    for name, values in zip(("min_eig", "max_eig"), ends, strict=True):
+        if values is not None:
+            _put(file, name, values).attrs["dataset"] = result.datasets[0].name
+
+
+def _outermost(result: GridResult, end: str) -> NDArray[np.float64] | None:
+    values = array(result, end)
+    return None if values is None or not len(values) else np.array([float(values[0])])
+
+
 def _group(file: h5py.File, grid: DatasetGrid, about: About) -> None:
     group = file.create_group(f"datasets/{_segment(grid.name)}", track_order=True)
     group.attrs["name"] = grid.name
     group.attrs["samples"] = grid.samples
+    if grid.counted is not None:
+        for name, value in grid.counted.model_dump(mode="json").items():
+            group.attrs[name] = value
     group.attrs["split"] = about.splits.get(grid.name) or ""
     _put(group, "loss", grid.loss)
     _put(group, "stderr", grid.stderr)
@@ -144,11 +179,18 @@ def _direction(
 
 
 def _path(file: h5py.File, result: GridResult) -> None:
-    """The path of training under the published names."""
+    """The path of training under the published names.
+
+    Its plots draw one line through all points: NaN between two runs keeps them apart.
+    """
     steps = path_of(result)
     if steps:
-        _put(file, "proj_xcoord", np.array([step.x for step in steps]))
-        _put(file, "proj_ycoord", np.array([step.y for step in steps]))
+        runs = sorted({step.run for step in steps})
+        parts = [[(step.x, step.y) for step in steps if step.run == run] for run in runs]
+        apart = [(np.nan, np.nan)]
+        joined = [point for part in parts for point in (*apart, *part)][1:]
+        for name, values in zip(("proj_xcoord", "proj_ycoord"), np.array(joined).T, strict=True):
+            _put(file, name, values)
     ratios = result.attachments.get("trajectory.explained_variance")
     if ratios is not None:
         _put(file, "explained_variance_ratio_", ratios)

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.counted import samples_in_words
+from service.domain.networks import sentences
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.sampling import Sampling
 from service.exports.about import About
@@ -101,9 +103,12 @@ def _said(
         ("title", about.title),
         ("model", about.model or ""),
         ("dataset", chosen.name),
+        ("samples", samples_in_words(chosen.samples, chosen.counted)),
         ("height", "log10 of the loss" if log else "loss"),
         ("engine", str(about.provenance.get("engine", ""))),
+        ("definitions", str(about.provenance.get("definitions", ""))),
         *([] if sampling is None else [("sampling", sampling.sentence(result, chosen))]),
+        *[("networks", " ".join(told)) for told in [sentences(result, [chosen], {})] if told],
         ("status_codes", " ".join(f"{code.value}={code.word}" for code in CellStatus)),
     ]
 

@@ -3,7 +3,7 @@
 render(result, FigureOptions(view=View.CONTOUR, theme="dark"), "png")
 """
 
-from service.figures.options import Caption, FigureOptions, View, shape_of
+from service.figures.options import Caption, FigureOptions, NetworkPlace, View, shape_of
 from service.figures.overlay import MOST as MOST_OVERLAID
 from service.figures.overlay import Named
 from service.figures.render import Format, render, render_overlay
@@ -16,6 +16,7 @@ __all__ = [
     "FigureOptions",
     "Format",
     "Named",
+    "NetworkPlace",
     "View",
     "render",
     "render_overlay",

@@ -23,6 +23,7 @@ from service.figures.colorbar import value_label
 from service.figures.fitting import fit
 from service.figures.frame import axis_label, coordinate_ticks, dress, value_ticks
 from service.figures.legend import Entry, void_entry, void_look
+from service.figures.networks import OWN, draw_own, finite, own_sign, own_values
 from service.figures.options import FigureOptions, View
 from service.figures.page import Page
 from service.figures.scale import Scale, scale_of
@@ -58,6 +59,7 @@ class Curve:
         grids = chosen(result, options.dataset)
         self._entries: list[Entry] = []
         self._notes: list[str] = []
+        self._told_apart = False
         self.left_axes: Axes = page.figure.add_axes((0.1, 0.1, 0.8, 0.8), label="left")
         dress(self.left_axes, page)
         self.right_axes: Axes | None = None
@@ -125,7 +127,7 @@ class Curve:
         each = [self._each(item) for item in items]
         values = np.concatenate(
             [
-                np.concatenate([i.values, i.anchors, e.ravel()])
+                np.concatenate([i.values, i.anchors, e.ravel(), finite(own_values(self.result, i))])
                 for i, e in zip(items, each, strict=True)
             ]
         )
@@ -160,6 +162,12 @@ class Curve:
             sign = Line2D([], [], color=color, linestyle=dash, linewidth=1.6)
             self._entries.append(Entry(sign, f"{metric.replace('_', ' ')}, {item.dataset}"))
             self._ends(axes, item, color)
+            label = f"own {metric} {item.dataset}"
+            own = own_values(self.result, item)
+            # ties of several data sets would lie on one another
+            tied = len(items) == 1
+            if draw_own(axes, self.page, own, color, label, tied=tied):
+                self._told_apart = True
             self._one_by_one(axes, item, each[k], color, dash)
         return scale
 
@@ -250,7 +258,7 @@ class Curve:
                 )
 
     def _mark_ends(self) -> None:
-        muted = self.page.theme.muted
+        muted, apart = self.page.theme.muted, self._told_apart
         seen = [at for at in self.result.anchors[:, 0] if self.x[0] <= at <= self.x[-1]]
         for at in seen:
             self.left_axes.axvline(at, color=muted, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
@@ -265,9 +273,12 @@ class Curve:
                 markeredgecolor=muted,
                 markeredgewidth=1.3,
             )
-            names = {0.0: "origin", 1.0: "target"} if self.lines is None else {0.0: "the network"}
+            first = "origin" if self.lines is None else "the network"
+            names = {0.0: first, 1.0: "target"}
             there = " and ".join(f"{names.get(at, at)} (α = {at:g})" for at in seen)
-            self._entries.append(Entry(sign, there))
+            self._entries.append(Entry(sign, f"{there}, as on the line" if apart else there))
+        if apart:
+            self._entries.append(Entry(own_sign(self.page, muted), OWN))
 
     def _mark_voids(self, items: list[Shown]) -> None:
         unit = float(self.x[1] - self.x[0]) if len(self.x) > 1 else 1.0

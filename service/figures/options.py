@@ -33,6 +33,15 @@ CURVATURE_METRICS: Final = frozenset({"ratio", "lambda_max", "lambda_min"})
 
 
 @dataclass(frozen=True)
+class NetworkPlace:
+    """A network besides the centre that lies on a plane: `x` or `y`, its name, and (α, β)."""
+
+    role: str
+    name: str
+    at: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Caption:
     """What the arrays do not know of themselves. Range, data and samples come from the arrays.
 
@@ -41,6 +50,7 @@ class Caption:
         normalisation: how the directions were made, as one would say it in a paper.
         origin: the point that it is about, as in "around …"; None is the trained network.
         ends: what the origin and the target of a line are.
+        networks: of a plane through several networks, those besides the centre.
         notes: further sentences, each on a line of its own.
     """
 
@@ -48,6 +58,7 @@ class Caption:
     normalisation: str | None = None
     origin: str | None = None
     ends: tuple[str, str] | None = None
+    networks: tuple[NetworkPlace, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -21,6 +21,7 @@ from service.figures.curve import BAND_WORDS, DASHES, HEIGHT, band_of, with_room
 from service.figures.fitting import fit
 from service.figures.frame import axis_label, coordinate_ticks, dress, value_ticks
 from service.figures.legend import Entry
+from service.figures.networks import OWN, draw_own, finite, own_sign, own_values
 from service.figures.options import FigureOptions
 from service.figures.page import Page
 from service.figures.scale import Scale, scale_of
@@ -68,7 +69,13 @@ class Overlay:
         self._notes: list[str] = []
         self.axes: Axes = page.figure.add_axes((0.1, 0.1, 0.8, 0.8), label="overlay")
         dress(self.axes, page)
-        values = np.concatenate([item.shown.values for item in self.items])
+        values = np.concatenate(
+            [
+                part
+                for item in self.items
+                for part in (item.shown.values, finite(own_values(item.result, item.shown)))
+            ]
+        )
         self.scale: Scale | None = scale_of(values, options)
         log = bool(self.scale and self.scale.log)
         self.axes.set_ylabel(axis_label(page, value_label(options.metric, log=log)))
@@ -127,7 +134,7 @@ class Overlay:
         self._notes.extend(scale.notes)
         low, high = with_room(scale)
         self.axes.set_ylim(low, high)
-        banded = False
+        banded = apart = False
         for item in self.items:
             x, values = item.result.x, item.shown.values
             look = {"color": item.color, "linestyle": item.dash, "linewidth": 1.7}
@@ -146,7 +153,12 @@ class Overlay:
                     zorder=1.5,
                     label=f"band {item.stands_for}",
                 )
+            own = own_values(item.result, item.shown)
+            label = f"own {item.stands_for}"
+            apart |= draw_own(self.axes, self.page, own, item.color, label, tied=False)
             self._tell_missing(item)
+        if apart:
+            self._entries.append(Entry(own_sign(self.page, self.page.theme.muted), OWN))
         if banded:
             self._notes.append(f"Lines are means over directions; bands: {BAND_WORDS[scale.log]}.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from service.domain.results import DatasetGrid, GridResult
 from service.figures.colorbar import GAP, WIDTH, ColorBar, value_label
 from service.figures.frame import axis_label, coordinate_ticks, dress
 from service.figures.legend import Entry
+from service.figures.networks import Marked, marked, place_sign, within
 from service.figures.numbers import labels, number
 from service.figures.options import FigureOptions, View
 from service.figures.page import MARGIN, Page
@@ -48,8 +50,10 @@ class Plane:
         options: FigureOptions,
         view: View,
         path: PathDrawing | None = None,
+        networks: Sequence[Marked] = (),
     ) -> None:
         self.page, self.shown, self.x, self.y, self.scale = page, shown, x, y, scale
+        self.networks = networks
         self.options, self.path = options, path
         self.view = view
         notes = list(scale.notes) if scale else ["No cell has a value."]
@@ -74,6 +78,12 @@ class Plane:
             self._entries = [*path.entries, *self._entries]
         if options.samples:
             self._mark_evaluated()
+        for mark in reversed(self.networks):
+            if within(mark.place, x, y):
+                sign = place_sign(page, mark.place.role)
+                sign.set_data([mark.place.at[0]], [mark.place.at[1]])
+                self.axes.add_line(sign)
+            self._entries.insert(0, mark.entry)
         self._mark_center()
         self._limit()
         if not self._true_to_scale:
@@ -242,8 +252,10 @@ class Plane:
             zorder=3,
         )
         frame = self.axes.get_window_extent()
-        center = self._center_box()
-        kept = [] if center is None else [center]
+        shown = [mark.place for mark in self.networks if within(mark.place, self.x, self.y)]
+        kept = [self._box_at(place.at) for place in shown]
+        if self._center_shown():
+            kept.append(self._box_at((0.0, 0.0)))
         if self.path is not None:
             kept.extend(self.path.boxes(self.axes))
         for text in found:
@@ -267,10 +279,8 @@ class Plane:
     def _percent(self) -> bool:
         return self.shown.metric == "accuracy"
 
-    def _center_box(self) -> Bbox | None:
-        if not self._center_shown():
-            return None
-        x, y = self.axes.transData.transform((0.0, 0.0))
+    def _box_at(self, at: tuple[float, float]) -> Bbox:
+        x, y = self.axes.transData.transform(at)
         reach = self.page.dpi * 0.07
         return Bbox.from_extents(x - reach, y - reach, x + reach, y + reach)
 
@@ -397,7 +407,8 @@ def drawing(view: View) -> Draw:
             raise ValueError("a line is no plane")
         values = shown(grid, options.metric)
         scale = scale_of_metric(values.values, options)
-        return Plane(page, values, result.x, result.y, scale, options, view, path)
+        networks = marked(page, options.caption.networks, result, values)
+        return Plane(page, values, result.x, result.y, scale, options, view, path, networks)
 
     return draw
 

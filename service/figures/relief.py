@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from service.figures.colorbar import GAP, WIDTH, ColorBar, value_label
 from service.figures.drawing import Drawing
 from service.figures.frame import axis_label, coordinate_ticks
 from service.figures.legend import Entry, void_entry, void_look
+from service.figures.networks import Marked, marked, place_sign, value_there
 from service.figures.numbers import labels
 from service.figures.options import FigureOptions, View
 from service.figures.page import MARGIN, Page
@@ -57,8 +58,10 @@ class Relief:
         scale: Scale,
         options: FigureOptions,
         path: PathDrawing | None = None,
+        networks: Sequence[Marked] = (),
     ) -> None:
         self.page, self.shown, self.scale, self.options = page, shown, scale, options
+        self.networks = networks
         self.path = path
         self.x, self.y = x, y
         self._notes = [*scale.notes, *constant_note(shown, scale)]
@@ -73,6 +76,8 @@ class Relief:
         if path is not None:
             path.lift(self.axes, x, y, heights_of(shown.values, scale))
             self._entries = [*path.entries, *self._entries]
+        for mark in reversed(self.networks):
+            self._mark(mark)
         self._mark_center()
 
     @property
@@ -246,9 +251,33 @@ class Relief:
             self.axes.add_collection3d(tiles)
             self._entries.append(void_entry(code, int(mask.sum()), self.page.theme))
 
+    def _mark(self, mark: Marked) -> None:
+        """A network on the surface, with a thin line up to where it is seen."""
+        self._entries.insert(0, mark.entry)
+        value = value_there(mark.place, self.x, self.y, self.shown)
+        if not np.isfinite(value):
+            return
+        (a, b), ink = mark.place.at, self.page.theme.ink
+        at, top = self.scale.height(np.array([value, self.scale.high])).tolist()
+        self.axes.plot([a, a], [b, b], [at, top], color=ink, linewidth=0.8, linestyle=":", zorder=4)
+        sign = place_sign(self.page, mark.place.role)
+        self.axes.plot(
+            [a],
+            [b],
+            [at],
+            linestyle="none",
+            marker=sign.get_marker(),
+            markersize=5.5,
+            markerfacecolor="white",
+            markeredgecolor="black",
+            markeredgewidth=1.2,
+            zorder=5,
+            label=sign.get_label(),
+        )
+
     def _mark_center(self) -> None:
-        inside = self.x[0] <= 0 <= self.x[-1] and self.y[0] <= 0 <= self.y[-1]
-        if not inside or not len(self.shown.anchors) or not np.isfinite(self.shown.anchors[0]):
+        within = self.x[0] <= 0 <= self.x[-1] and self.y[0] <= 0 <= self.y[-1]
+        if not within or not len(self.shown.anchors) or not np.isfinite(self.shown.anchors[0]):
             return
         at = float(self.scale.height(self.shown.anchors[:1])[0])
         top = float(self.scale.height(np.array([self.scale.high]))[0])
@@ -296,7 +325,8 @@ def _draw(
     scale = scale_of_metric(values.values, options)
     if result.y is None or scale is None or why_cells(values, View.SURFACE) is not None:
         return drawing(View.SURFACE)(page, result, options, grid, path)
-    return Relief(page, values, result.x, result.y, scale, options, path)
+    networks = marked(page, options.caption.networks, result, values)
+    return Relief(page, values, result.x, result.y, scale, options, path, networks)
 
 
 SURFACE: Final = ViewRule(

@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.image import imsave
 
+from service.domain.networks import sentences as own_sentences
 from service.domain.results import GridResult
 from service.domain.trajectory import Trajectory
 from service.figures.colorbar import metric_name
@@ -34,7 +35,7 @@ from service.figures.shown import chosen
 from service.figures.spectrum import map_sentences
 from service.figures.theme import THEMES
 from service.figures.views import VIEWS, view_of
-from service.figures.words import caption, overlay_caption, title
+from service.figures.words import caption, network_names, overlay_caption, title
 
 Format = Literal["png", "svg"]
 
@@ -119,6 +120,10 @@ def compose(result: GridResult, options: FigureOptions) -> Page:
     notes = [line for note in drawing.notes for line in page.wrap(note, small)]
     below = page.wrap_items(caption(result, options, datasets, on_path=path is not None), small)
     said = [*options.caption.notes]
+    if rule.what is None:
+        names = network_names(options.caption)
+        told = () if result.y is None else {mark.role for mark in options.caption.networks}
+        said.extend(own_sentences(result, datasets, names, but=told))
     if path is not None and shown_path is not None:
         said.extend(sentences(path, result, datasets[0]))
     said.extend(map_sentences(result, options.metric))

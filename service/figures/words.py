@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.domain.cells import CellStatus
+from service.domain.counted import samples_in_words
 from service.domain.curvature import is_point
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.sampling import Sampling
 from service.figures.colorbar import metric_name
 from service.figures.numbers import number
-from service.figures.options import CURVATURE_METRICS, FigureOptions
+from service.figures.options import CURVATURE_METRICS, Caption, FigureOptions
 from service.figures.overlay import Named
 from service.figures.shown import chosen
 from service.figures.spectrum import extent
@@ -37,7 +38,13 @@ def title(
     if accuracy_too:
         metric = "loss and accuracy"
     origin = options.caption.origin or "the trained network"
-    where = "on the plane of the training path" if on_path else rule.where.format(origin)
+    where = rule.where.format(origin)
+    if on_path:
+        where = "on the plane of the training path"
+    elif options.caption.networks:
+        # two networks and a direction of another kind are a plane through two
+        count = {1: "two", 2: "three"}[len(options.caption.networks)]
+        where = f"on a plane through {count} networks"
     first = metric[:1] if options.metric in CURVATURE_METRICS else metric[:1].upper()
     return f"{first}{metric[1:]} {where}"
 
@@ -75,6 +82,13 @@ def caption(
     return items
 
 
+def network_names(told: Caption) -> dict[str, str]:
+    """The networks of a line or plane by role, as a sentence begins with them."""
+    ends = {} if told.ends is None else dict(zip(("origin", "target"), told.ends, strict=True))
+    names = ends | {place.role: place.name for place in told.networks}
+    return {role: f"{name[:1].upper()}{name[1:]}" for role, name in names.items()}
+
+
 def overlay_caption(lines: Sequence[Named], options: FigureOptions) -> list[str]:
     """Range and data of several lines: once where they agree, else line by line."""
     items = []
@@ -93,7 +107,7 @@ def overlay_caption(lines: Sequence[Named], options: FigureOptions) -> list[str]
 
 
 def _data(grid: DatasetGrid) -> str:
-    return f"{grid.name} ({grid.samples:,}\u00a0sample{'' if grid.samples == 1 else 's'})"
+    return f"{grid.name} ({samples_in_words(grid.samples, grid.counted)})"
 
 
 def _range(result: GridResult, x_name: str, y_name: str) -> str:

@@ -25,22 +25,22 @@ _LONGEST: Final = 2000
 _PLAIN: Final = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
 
 
-def local(target: str | None, default: str = "/") -> str:
-    """`target` if it is an address within this service, `default` otherwise.
+def local(target: str | None) -> str:
+    """`target` if it is an address within this service, its first page otherwise.
 
     Within means: a path that begins with one slash. `//host`, `/\\host`, other schemes and the
     pages of signing in and out are not.
     """
     if not target or len(target) > _LONGEST or not _PLAIN.fullmatch(target):
-        return default
+        return "/"
     try:
         parts = urlsplit(target)
     except ValueError:
-        return default
+        return "/"
     if parts.scheme or parts.netloc or not target.startswith("/") or target.startswith("//"):
-        return default
+        return "/"
     if parts.path.startswith(("/sign-in", "/sign-out")):
-        return default
+        return "/"
     return target
 
 

@@ -28,13 +28,15 @@ class Port:
 class Column:
     """A tensor of a data set without the dimension of samples, shape (samples, *shape).
 
-    `low` and `high` bound whole-number targets; None for others.
+    `low` and `high` bound whole-number targets; None for others. `ignored`: every one of them is
+    the class that marks positions without a target.
     """
 
     dtype: str
     shape: tuple[int, ...]
     low: int | None = None
     high: int | None = None
+    ignored: bool = False
 
 
 def input_faults(ports: Sequence[Port], columns: Mapping[str, Column]) -> list[str]:
@@ -79,6 +81,8 @@ def target_faults(loss: LossName, output: Port | None, targets: Column) -> list[
     if loss in CLASSIFYING and targets.dtype == "bool":
         return ["class targets are true or false; store them as integers"]
     whole = targets.dtype not in FLOATING
+    if loss in CLASSIFYING and targets.ignored:
+        return ["every target is the ignored class -100, so there is nothing to average"]
     if loss is LossName.NLL and not whole:
         return [f"nll needs integer class targets, not {targets.dtype}"]
     if output is None or loss is LossName.PROGRAM:

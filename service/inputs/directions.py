@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from service.domain.digests import digest_json
+from service.domain.definitions import direction_digest
 from service.domain.directions import AnyDirection, RandomDirection
 from service.inputs.fit import FLOATING, Misfit, TensorShape, misfits
 from service.inputs.plain import plain_json
@@ -51,8 +51,10 @@ def spec_json(spec: Spec) -> dict[str, Any]:
 
 
 def spec_digest(spec: Spec) -> str:
-    """Names a spec, so that the same one at the same checkpoint is recorded once."""
-    return digest_json(spec_json(spec))
+    """Names a spec, so that the same one at the same checkpoint is recorded once under the same
+    definitions.
+    """
+    return direction_digest(spec_json(spec))
 
 
 def match_uploaded(

@@ -21,7 +21,7 @@ from service.inputs.columns import Column, input_faults, target_faults
 from service.inputs.directions import AxisName, Spec, match_uploaded, spec_digest, spec_json
 from service.inputs.files import all_finite, open_tensors
 from service.inputs.finding import Found
-from service.inputs.fit import Misfit, misfits, refuse
+from service.inputs.fit import FLOATING, Misfit, misfits, refuse
 from service.inputs.lookup import Caller
 from service.inputs.signatures import Sockets, sockets_of
 from service.ledger import directions
@@ -119,12 +119,14 @@ def require_evaluable(origin: Origin, dataset: DatasetRecord, at: str) -> None:
 
 def _column(body: Mapping[str, object]) -> Column:
     low, high = body.get("min"), body.get("max")
-    shape = body["shape"]
+    shape, dtype = body["shape"], str(body["dtype"])
     return Column(
-        dtype=str(body["dtype"]),
+        dtype=dtype,
         shape=tuple(shape) if isinstance(shape, list | tuple) else (),
         low=low if isinstance(low, int) else None,
         high=high if isinstance(high, int) else None,
+        # bounds are recorded of whole numbers wherever another value than the ignored one is there
+        ignored="min" not in body and dtype not in FLOATING and dtype != "bool",
     )
 
 

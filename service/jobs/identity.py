@@ -1,16 +1,18 @@
 """What makes two jobs the same computation: the canonical digest of a spec over its inputs.
 
-Ids are replaced by the digests of what they stand for, so that the same question about the same
-bytes has one answer, whoever registered them and however often. Tags, priority and `force` ask for
-nothing to be computed and do not count. Pure.
+The definitions that numbers are computed under are part of the question. Ids are replaced by the
+digests of what they stand for, so that the same question about the same bytes has one answer,
+whoever registered them and however often. Tags, priority and `force` ask for nothing to be computed
+and do not count. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from service.domain.definitions import DEFINITIONS
 from service.domain.digests import digest_json
 from service.domain.questions.question import unused
 from service.domain.questions.spec import QuestionSpec
@@ -23,11 +25,16 @@ REVISION = 2
 
 @dataclass(frozen=True)
 class Program:
-    """A network: its archive's digest, or a named architecture; and the loss."""
+    """A network: its archive's digest, or a named architecture; and the loss.
+
+    Attributes:
+        loss_options: those that are not left at their defaults (`LossOptions.asked`).
+    """
 
     program: str | None
     architecture: Mapping[str, Any] | None
     loss: str
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,10 +91,14 @@ def input_digest(
     """
     question: dict[str, Any] = {
         "revision": REVISION,
+        # what an earlier release answered under other definitions is no answer to this question
+        "definitions": DEFINITIONS,
         "program": {
             "program": program.program,
             "architecture": dict(program.architecture) if program.architecture else None,
             "loss": program.loss,
+            # not there where there are none, as it never was: those answers are answers still
+            **({"loss_options": dict(program.loss_options)} if program.loss_options else {}),
         },
         "origin": origin,
         "target": target,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+from service.domain.definitions import is_of_today
 from service.domain.directions import (
     EigenvectorDirection,
     GradientDirection,
@@ -88,6 +89,7 @@ def judge(
     for named in references.datasets:
         recording.require_evaluable(origin, found.datasets[named.id], named.at)
     datasets = tuple(found.datasets[named.id] for named in references.datasets)
+    question.require_possible(spec, origin.model.signature or {})
     fitting = _Fitting(found, origin, datasets)
     made = question.axes_of_path(spec, [c.id for run in runs for c in run.checkpoints])
     return Inputs(
@@ -167,15 +169,12 @@ class _Fitting:
         if saved.checkpoint_id != self.origin.checkpoint.id:
             return self._borrowed(saved, at)
         own: Spec = SPEC.validate_python(saved.spec)
+        if not is_of_today(saved.spec, saved.spec_digest):
+            return self._of_older_definitions(saved, own, at)
         if saved.object is None:
             own = self._over_data(own, at)
             if own.kind == "pca":
-                raise Problem(
-                    "incompatible_inputs",
-                    f"{saved.id} is a component of a trajectory whose job has not made it yet; "
-                    "wait for that job",
-                    pointer=at,
-                )
+                raise _unmade(saved, at)
         return Wanted(own, saved, recording.needs_of(self.found, self.origin, own, at), at)
 
     def _over_data(self, spec: Spec, at: str) -> Spec:
@@ -192,6 +191,17 @@ class _Fitting:
             )
         return spec.model_copy(update={"dataset": chosen})
 
+    def _of_older_definitions(self, saved: DirectionRecord, own: Spec, at: str) -> Wanted:
+        """A direction of an earlier release: its very tensors where it has them, and else made
+        under today's definitions, as if it were given inline.
+        """
+        if saved.object is not None:
+            return Wanted(UploadedDirection(object=saved.object), None, Needs(), at)
+        own = self._over_data(own, at)
+        if own.kind == "pca":
+            raise _unmade(saved, at)
+        return Wanted(own, None, recording.needs_of(self.found, self.origin, own, at), at)
+
     def _borrowed(self, saved: DirectionRecord, at: str) -> Wanted:
         """A direction made at another checkpoint: its very tensors, as uploaded ones would be."""
         made_at = self.found.models.get(saved.model_id)
@@ -205,3 +215,12 @@ class _Fitting:
                 pointer=at,
             )
         return Wanted(UploadedDirection(object=saved.object), None, Needs(), at)
+
+
+def _unmade(saved: DirectionRecord, at: str) -> Problem:
+    return Problem(
+        "incompatible_inputs",
+        f"{saved.id} is a component of a trajectory whose job has not made it yet; wait for that "
+        "job",
+        pointer=at,
+    )

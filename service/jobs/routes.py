@@ -20,6 +20,7 @@ from service.inputs import lookup
 from service.inputs.bodies import Exact
 from service.inputs.lookup import Caller
 from service.jobs import following, service
+from service.jobs.notes import notes_of
 from service.jobs.schemas import EventList, JobKind, JobOut, JobPage
 from service.jobs.shown import shown, shown_event
 from service.ledger import jobs
@@ -116,8 +117,9 @@ def list_jobs(
         limit=limit,
     )
     link_next(request, response, page.next_cursor)
+    notes = notes_of(session, page.items)
     return JobPage(
-        items=[shown(job, jobs.at_a_glance(job)) for job in page.items],
+        items=[shown(job, jobs.at_a_glance(job), notes) for job in page.items],
         next_cursor=page.next_cursor,
     )
 
@@ -182,7 +184,7 @@ def cancel(job_id: JobId, session: Transaction, caller: Principal) -> JobOut:
     job = lookup.job(session, caller, job_id)
     lookup.may_submit(caller, job.project)
     cancelled = jobs.cancel(session, job_id)
-    return shown(cancelled, jobs.progress(session, job_id))
+    return shown(cancelled, jobs.progress(session, job_id), notes_of(session, [cancelled]))
 
 
 @router.post(
@@ -196,7 +198,7 @@ def retry(job_id: JobId, session: Transaction, caller: Principal) -> JobOut:
     job = lookup.job(session, caller, job_id)
     lookup.may_submit(caller, job.project)
     queued = jobs.retry(session, job_id)
-    return shown(queued, jobs.progress(session, job_id))
+    return shown(queued, jobs.progress(session, job_id), notes_of(session, [queued]))
 
 
 def _visible(services: Services, caller: Caller, job_id: str) -> JobRecord:
@@ -209,4 +211,4 @@ def _present(services: Services, job_id: str) -> JobOut:
         job = jobs.get(session, job_id)
         if job is None:
             raise lookup.absent(job_id, None)
-        return shown(job, jobs.progress(session, job_id))
+        return shown(job, jobs.progress(session, job_id), notes_of(session, [job]))

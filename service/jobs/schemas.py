@@ -56,6 +56,11 @@ class JobOut(BaseModel):
     directions: dict[str, str] = Field(description="Recorded directions by axis.")
     priority: int
     tags: list[str]
+    notes: list[str] = Field(
+        description="What to know of the question before its answer: running statistics that fit "
+        "no other network than the origin. Empty for most jobs.",
+        examples=[[]],
+    )
     landscape: LandscapeId | None = Field(description="The result, once succeeded.")
     error: dict[str, Any] | None = Field(description="The problem, once failed.")
     links: dict[str, str]

@@ -131,7 +131,9 @@ def _digest(spec: QuestionSpec, inputs: Inputs, specs: Mapping[str, Spec]) -> st
     model = inputs.origin.model
     return identity.input_digest(
         spec,
-        program=identity.Program(model.program, model.architecture, str(model.loss)),
+        program=identity.Program(
+            model.program, model.architecture, str(model.loss), model.loss_options
+        ),
         origin=inputs.origin.checkpoint.weights,
         target=None if inputs.target is None else inputs.target.weights,
         datasets=[identity.Samples(d.object, d.name) for d in inputs.datasets],

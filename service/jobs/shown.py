@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from service.domain.questions.table import INGEST
 from service.jobs.schemas import EventOut, JobOut, ProgressOut
 from service.ledger.records import EventRecord, JobRecord, Progress
 
 
-def shown(job: JobRecord, progress: Progress) -> JobOut:
-    """State, progress, result or error, and where to go from here."""
+def shown(job: JobRecord, progress: Progress, notes: Mapping[str, list[str]]) -> JobOut:
+    """State, progress, result or error, and where to go from here.
+
+    Args:
+        notes: by job (`service.jobs.notes`).
+    """
     here = f"/v1/jobs/{job.id}"
     links = {
         "self": here,
@@ -47,6 +53,7 @@ def shown(job: JobRecord, progress: Progress) -> JobOut:
         directions=job.directions,
         priority=job.priority,
         tags=sorted(job.tags),
+        notes=notes.get(job.id, []),
         landscape=job.landscape_id,
         error=job.error,
         links=links,

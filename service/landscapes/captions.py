@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from service.figures import Caption
+from service.domain.definitions import outdated
+from service.figures import Caption, NetworkPlace
 from service.ledger import checkpoints, models
 from service.ledger.records import CheckpointRecord, LandscapeRecord
 from service.ledger.session import Session
@@ -39,6 +40,7 @@ def caption_for(
     """
     specs = _specs(provenance)
     names = {str(s["target"]) for s in specs if s.get("kind") == "between" and s.get("target")}
+    names |= {str(network["checkpoint"]) for network in provenance.get("networks") or ()}
     ends = spec.get("target") if spec.get("kind") == "interpolation" else None
     wanted = {str(i) for i in (origin, ends, *names) if i}
     points = _Points(session, model_id, checkpoints.for_ids(session, wanted))
@@ -48,13 +50,14 @@ def caption_for(
         normalisation=None if ends else directions_in_words(specs, points.names()),
         origin=points.place(origin),
         ends=None if ends is None else (points.name(origin), points.name(str(ends))),
+        networks=() if ends else _places(provenance, points),
         notes=_notes(provenance),
     )
 
 
 def labels_of(landscapes: Sequence[LandscapeRecord], captions: Sequence[Caption]) -> list[str]:
-    """What tells landscapes apart in a legend: of model, origin, directions and data what differs,
-    and their ids where nothing does.
+    """What tells landscapes apart in a legend: of model, origin, directions, buffers and version
+    of the definitions what differs, and their ids where nothing does.
     """
     facts: list[list[str]] = []
     for landscape, caption in zip(landscapes, captions, strict=True):
@@ -65,6 +68,7 @@ def labels_of(landscapes: Sequence[LandscapeRecord], captions: Sequence[Caption]
                 between or caption.origin or "",
                 caption.normalisation or "no direction",
                 f"buffers {landscape.provenance.get('buffers', 'frozen')}",
+                str(landscape.provenance.get("definitions", "definitions unknown")),
             ]
         )
     telling = [k for k in range(len(facts[0])) if len({fact[k] for fact in facts}) > 1]
@@ -75,6 +79,18 @@ def labels_of(landscapes: Sequence[LandscapeRecord], captions: Sequence[Caption]
         f"{words}, {landscape.id}" if words else landscape.id
         for words, landscape in zip(said, landscapes, strict=True)
     ]
+
+
+def notes_of(landscapes: Sequence[LandscapeRecord], captions: Sequence[Caption]) -> tuple[str, ...]:
+    """The notes of several landscapes on the same axes, each once, and what keeps them apart."""
+    notes = dict.fromkeys(note for caption in captions for note in caption.notes)
+    names = {str(one.provenance.get("definitions")) for one in landscapes}
+    if len(names) > 1:
+        # said of all of them at once, in place of each older one's own note
+        own = {_older(one.provenance) for one in landscapes}
+        notes = dict.fromkeys(note for note in notes if note not in own)
+        notes["Not comparable as they are: computed under different definitions."] = None
+    return tuple(notes)
 
 
 def directions_in_words(
@@ -149,15 +165,47 @@ def _own_name(checkpoint: CheckpointRecord) -> str | None:
     return None if checkpoint.step is None else f"the checkpoint of step {checkpoint.step:,}"
 
 
+def _places(provenance: Mapping[str, Any], points: _Points) -> tuple[NetworkPlace, ...]:
+    """The networks beside the centre that a plane's directions lead to."""
+    planned = provenance.get("directions") or {}
+    known = {str(network["role"]): network for network in provenance.get("networks") or ()}
+    found = []
+    for axis, at in (("x", (1.0, 0.0)), ("y", (0.0, 1.0))):
+        spec = (planned.get(axis) or {}).get("spec") or {}
+        if axis in known:
+            a, b = known[axis]["at"]
+            name = points.name(str(known[axis]["checkpoint"]))
+            found.append(NetworkPlace(axis, name, (float(a), float(b))))
+        elif _leads_to_another(spec) and not provenance.get("orthogonalised"):
+            found.append(NetworkPlace(axis, points.name(str(spec["target"])), at))
+    return tuple(found)
+
+
+def _leads_to_another(spec: Mapping[str, Any]) -> bool:
+    whole = spec.get("normalize", "none") == "none" and not spec.get("ignore")
+    return spec.get("kind") == "between" and bool(spec.get("target")) and whole
+
+
 def _specs(provenance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     planned = provenance.get("directions") or {}
     return [entry.get("spec") or {} for entry in planned.values()]
 
 
+def _older(provenance: Mapping[str, Any]) -> str:
+    return f"Computed under older definitions ({provenance.get('definitions')})."
+
+
 def _notes(provenance: Mapping[str, Any]) -> tuple[str, ...]:
     notes = []
+    if outdated(provenance) is not None:
+        notes.append(_older(provenance))
     if provenance.get("orthogonalised"):
         notes.append("The second direction was made orthogonal to the first.")
+    if provenance.get("networks") and provenance.get("buffers") == "frozen":
+        notes.append(
+            "Every point has the origin's running statistics, which fit other networks badly "
+            "(buffers: recalibrate recomputes them at each point)."
+        )
     if provenance.get("buffers") == "interpolate":
         notes.append("Running statistics move along the directions.")
     how = provenance.get("recalibration")

@@ -21,7 +21,7 @@ from service.ledger.records import LandscapeRecord
 from service.ledger.session import Session
 
 #: Raised when the same landscape would be written as other bytes.
-REVISION: Final = 1
+REVISION: Final = 2
 
 
 def about(session: Session, landscape: LandscapeRecord) -> About:

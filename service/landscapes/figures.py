@@ -33,7 +33,7 @@ Format = Literal["png", "svg"]
 MEDIA_TYPES: Final[Mapping[Format, str]] = {"png": "image/png", "svg": "image/svg+xml"}
 
 #: Raised when the same question would be drawn otherwise.
-REVISION: Final = 3
+REVISION: Final = 4
 
 #: Figures are drawn one at a time; a crowd that waits for its turn must not take every thread
 #: that answers requests.

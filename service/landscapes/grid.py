@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from service.domain.curvature import curvature_json
+from service.domain.definitions import outdated
 from service.domain.lines import Lines
+from service.domain.networks import Networks
 from service.domain.results import GridResult
 from service.domain.trajectory import Trajectory
 from service.domain.weights import WeightHistograms
@@ -22,6 +24,10 @@ EXAMPLE: Final[dict[str, Any]] = {
                 "stderr": [[0.04, 0.01, 0.05], [None, 0.03, 0.06]],
             },
             "samples": 10000,
+            "reduction": "sample",
+            "positions": 10000,
+            "ignored": {"samples": 0, "positions": 0},
+            "effective_samples": 10000.0,
             "status": [["ok", "ok", "ok"], ["nan", "ok", "ok"]],
             "accuracy": {"values": [[0.61, 0.98, 0.55], [None, 0.7, 0.42]]},
         }
@@ -51,9 +57,11 @@ def grid_json(
     result: GridResult, *, provenance: Mapping[str, Any], derived: Mapping[str, Any]
 ) -> dict[str, Any]:
     """`x y datasets status anchors` of the result; `center directions derived provenance` beside,
-    and `trajectory`, `curvature`, `line`, `weights` and `sampling` where there are such.
+    and `trajectory`, `curvature`, `line`, `weights`, `networks` and `sampling` where there are
+    such; `outdated` says so where all of it was computed under older definitions.
 
-    `center` is the trained network itself: the plane's centre, or the line's first end.
+    `center` is what the plane's centre gives, or the line's first end: the trained network, but
+    for recomputed running statistics, where `networks` has it.
     """
     body = result.to_json()
     directions = provenance.get("directions") or {}
@@ -78,8 +86,19 @@ def grid_json(
         body["line"] = lines.to_json(result)
     if weights is not None:
         body["weights"] = weights.to_json()
+    networks = Networks.of(result)
+    if networks is not None:
+        body["networks"] = networks.to_json(result, provenance.get("networks") or ())
     if "sampling" in provenance:
         body["sampling"] = provenance["sampling"]
+    note = outdated(provenance)
+    if note is not None:
+        body["outdated"] = note
+        for member in ("trajectory", "curvature", "line"):
+            if member in body:
+                # the words beside these values are of today, the values are not
+                words = body[member].get("definitions", {})
+                body[member]["definitions"] = {**words, "outdated": note}
     body["derived"] = dict(derived)
     body["provenance"] = dict(provenance)
     return body

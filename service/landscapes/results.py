@@ -10,7 +10,9 @@ from typing import Any, Final
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from service.domain import trajectory
+from service.domain import networks, trajectory
+from service.domain.counted import counted_provenance
+from service.domain.definitions import DEFINITIONS
 from service.domain.derived import measure
 from service.domain.digests import digest_json, hex_of
 from service.domain.lines import gathered
@@ -29,7 +31,7 @@ from service.ledger.records import JobRecord, LandscapeRecord
 from service.ledger.session import Session
 
 #: Raised when the same arrays would be written as other JSON.
-JSON_REVISION: Final = 1
+JSON_REVISION: Final = 2
 
 #: A grid of the largest size, several data sets, all values: far above what jobs make.
 MAX_DATA_BYTES: Final = 2 << 30
@@ -74,7 +76,7 @@ def json_of(services: Services, landscape: LandscapeRecord) -> bytes:
 
 def json_tag(landscape: LandscapeRecord) -> str:
     """Names the bytes of `json_of`, without reading the arrays."""
-    return digest_json([JSON_REVISION, landscape.id, landscape.data])
+    return digest_json([JSON_REVISION, DEFINITIONS, landscape.id, landscape.data])
 
 
 def npz_of(services: Services, landscape: LandscapeRecord) -> bytes:
@@ -198,16 +200,22 @@ def partial_provenance(partial: Partial) -> dict[str, Any]:
     plan = partial.plan
     return {
         "partial": True,
+        "definitions": plan.definitions,
         "dtype": plan.precision.value,
         "device": plan.device,
         "buffers": plan.buffers.value,
-        "samples": dict(zip(partial.names, partial.samples, strict=True)),
+        **(
+            counted_provenance(partial.names, plan.counted)
+            if plan.counted
+            else {"samples": dict(zip(partial.names, partial.samples, strict=True))}
+        ),
         "directions": {
             planned.axis: {"id": planned.id, "norm": planned.norm, "object": planned.object}
             for planned in plan.directions
         },
         "cosine": plan.cosine,
         "orthogonalised": plan.orthogonalised,
+        **networks.provenance(plan, {}),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
 
+from service.domain.definitions import outdated
 from service.domain.ids import (
     DatasetId,
     DisplayName,
@@ -28,7 +29,7 @@ from service.http.paging import Cursor, Limit, link_next
 from service.http.services import Services
 from service.inputs import lookup
 from service.landscapes import exports, figures, results
-from service.landscapes.captions import caption_for, caption_of, labels_of
+from service.landscapes.captions import caption_for, caption_of, labels_of, notes_of
 from service.landscapes.documented import GRID, bytes_of
 from service.landscapes.figures import MEDIA_TYPES, FigureQuery, Format
 from service.landscapes.formats.table import FORMATS
@@ -185,8 +186,7 @@ def _overlay(
     extension: Format,
 ) -> Response:
     labels = list(query.label) or labels_of(lines, captions)
-    notes = tuple(dict.fromkeys(note for caption in captions for note in caption.notes))
-    caption = Caption(notes=notes)
+    caption = Caption(notes=notes_of(lines, captions))
     name = figures.name_of(lines[0].data, query, caption, labels)
     return immutable(
         request,
@@ -276,6 +276,7 @@ def shown(landscape: LandscapeRecord) -> LandscapeOut:
         data=landscape.data,
         derived=landscape.derived,
         provenance=landscape.provenance,
+        outdated=outdated(landscape.provenance),
         created_at=landscape.created_at,
         created_by=landscape.created_by,
         links={

@@ -57,6 +57,10 @@ class LandscapeOut(BaseModel):
     data: str = Field(description="Digest of the arrays.")
     derived: dict[str, Any] = Field(description="Measures, each with its name and definition.")
     provenance: dict[str, Any] = Field(description="Everything needed to compute it again.")
+    outdated: str | None = Field(
+        description="What to know of numbers that were computed under older definitions, in words. "
+        "Null where they are of today."
+    )
     links: dict[str, str]
     created_at: datetime
     created_by: str | None

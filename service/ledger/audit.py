@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.ledger.records import AuditRecord
-from service.ledger.sqltext import json, records, run
+from service.ledger.sqltext import json, run
 
 
 def record(
@@ -28,14 +27,4 @@ def record(
         action=action,
         entity_id=entity_id,
         data=json(data or {}),
-    )
-
-
-def of_entity(session: Session, entity_id: str) -> list[AuditRecord]:
-    """What happened to one thing, in order."""
-    return records(
-        session,
-        AuditRecord,
-        "SELECT * FROM audit WHERE entity_id = :entity_id ORDER BY id",
-        entity_id=entity_id,
     )

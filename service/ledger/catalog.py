@@ -29,6 +29,8 @@ COUNTED: Final = 1000
 _PATIENCE: Final = "120ms"
 #: Landscapes of a project among which those with a sharpness are looked for, the newest.
 _LOOKED_AT: Final = 2000
+#: Of those, how many are drawn as points.
+_POINTS: Final = 400
 #: Values of one facet that are told, those of most landscapes.
 TOLD: Final = 12
 
@@ -349,7 +351,7 @@ class ModelPoint:
     metrics: Mapping[str, float]
 
 
-def sharpness_and_metrics(session: Session, project: str, limit: int = 400) -> list[ModelPoint]:
+def sharpness_and_metrics(session: Session, project: str) -> list[ModelPoint]:
     """The newest landscapes of a project with a sharpness, and their checkpoints' metrics."""
     value, present = measured("sharpness")
     found = rows(
@@ -363,7 +365,7 @@ def sharpness_and_metrics(session: Session, project: str, limit: int = 400) -> l
         " WHERE c.metrics <> '{}'::jsonb ORDER BY l.id",
         project=project,
         looked_at=_LOOKED_AT,
-        most=limit,
+        most=_POINTS,
     )
     return [
         ModelPoint(r["id"], r["model_id"], r["name"], float(r["sharpness"]), r["metrics"])

@@ -17,6 +17,8 @@ from service.ledger.sqltext import json, records, rows, run
 
 Kind = Literal["landscape", "model"]
 
+#: Edits of one thing that are told, the newest.
+_SHOWN: Final = 200
 _TABLES: Final[dict[Kind, str]] = {"landscape": "landscapes", "model": "models"}
 
 
@@ -71,12 +73,12 @@ def apply(session: Session, kind: Kind, identity: str, edit: Edit, *, by: str | 
         )
 
 
-def of_entity(session: Session, identity: str, limit: int = 200) -> Sequence[EditRecord]:
+def of_entity(session: Session, identity: str) -> Sequence[EditRecord]:
     """The newest edits of a thing, newest first."""
     return records(
         session,
         EditRecord,
         "SELECT * FROM edits WHERE entity_id = :entity_id ORDER BY id DESC LIMIT :most",
         entity_id=identity,
-        most=limit,
+        most=_SHOWN,
     )

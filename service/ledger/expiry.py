@@ -15,11 +15,11 @@ from service.ledger.sqltext import record, records, rows
 _JOBS_AT_ONCE: Final = 200
 
 
-def expire(session: Session, *, max_deaths: int = failures.MAX_DEATHS) -> list[ExpiredUnit]:
+def expire(session: Session) -> list[ExpiredUnit]:
     """Takes back every unit whose lease is past, counting a death.
 
-    A unit that has died `max_deaths` times fails its job as `poison`. Jobs that somebody is
-    working on this moment are left for the next call, so this never waits.
+    A unit that has died `failures.MAX_DEATHS` times fails its job as `poison`. Jobs that somebody
+    is working on this moment are left for the next call, so this never waits.
     """
     expired: list[ExpiredUnit] = []
     due = rows(
@@ -37,11 +37,11 @@ def expire(session: Session, *, max_deaths: int = failures.MAX_DEATHS) -> list[E
             id=row["job_id"],
         )
         if job is not None:
-            expired += _expire_in(session, job, max_deaths)
+            expired += _expire_in(session, job)
     return expired
 
 
-def _expire_in(session: Session, job: JobRecord, max_deaths: int) -> list[ExpiredUnit]:
+def _expire_in(session: Session, job: JobRecord) -> list[ExpiredUnit]:
     expired = []
     for unit in records(
         session,
@@ -50,7 +50,7 @@ def _expire_in(session: Session, job: JobRecord, max_deaths: int) -> list[Expire
         " ORDER BY seq FOR NO KEY UPDATE SKIP LOCKED",
         job_id=job.id,
     ):
-        again = failures.set_back(session, job, unit, _poison(unit), max_deaths=max_deaths)
+        again = failures.set_back(session, job, unit, _poison(unit))
         expired.append(
             ExpiredUnit(unit.id, job.id, unit.worker or "", unit.deaths + 1, poison=not again)
         )

@@ -24,15 +24,13 @@ def set_back(
     job: JobRecord,
     unit: UnitRecord,
     problem: Mapping[str, Any],
-    *,
-    max_deaths: int = MAX_DEATHS,
 ) -> bool:
     """Counts a death; the unit is ready again, or given up when it has died too often.
 
     Returns:
         Whether there will be another attempt.
     """
-    if unit.deaths + 1 >= max_deaths:
+    if unit.deaths + 1 >= MAX_DEATHS:
         give_up(session, job, unit, problem)
         return False
     run(

@@ -97,7 +97,6 @@ def list(
     state: str | None = None,
     kind: str | None = None,
     model_id: str | None = None,
-    tag: str | None = None,
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Page[JobRecord]:
@@ -115,7 +114,6 @@ def list(
         " AND (CAST(:state AS text) IS NULL OR state = :state)"
         " AND (CAST(:kind AS text) IS NULL OR kind = :kind)"
         " AND (CAST(:model_id AS text) IS NULL OR model_id = :model_id)"
-        " AND (CAST(:tag AS text) IS NULL OR tags @> ARRAY[CAST(:tag AS text)])"
         " AND (CAST(:before AS text) IS NULL OR id < :before)"
         " ORDER BY id DESC LIMIT :most",
         projects=None if projects is None else [*projects],
@@ -123,7 +121,6 @@ def list(
         state=state,
         kind=kind,
         model_id=model_id,
-        tag=tag,
         before=decode(cursor, str)[0] if cursor else None,
         most=bounded(limit) + 1,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -11,7 +10,7 @@ from service.ledger import catalog
 from service.ledger.identity import new_id
 from service.ledger.paging import DEFAULT_LIMIT
 from service.ledger.records import JobRecord, LandscapeRecord, NewLandscape, Page
-from service.ledger.sqltext import json, one, record, records
+from service.ledger.sqltext import json, one, record
 
 
 def create(session: Session, job: JobRecord, new: NewLandscape) -> LandscapeRecord:
@@ -61,11 +60,3 @@ def list(
     return catalog.search(
         session, catalog.Filters(**filters), sort=sort, cursor=cursor, limit=limit
     )
-
-
-def for_ids(session: Session, ids: Collection[str]) -> dict[str, LandscapeRecord]:
-    """Landscapes by id; unknown ids are missing."""
-    found = records(
-        session, LandscapeRecord, "SELECT * FROM landscapes WHERE id = ANY(:ids)", ids=[*ids]
-    )
-    return {landscape.id: landscape for landscape in found}

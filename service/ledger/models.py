@@ -26,6 +26,7 @@ def create(
     program: str | None,
     architecture: Mapping[str, Any] | None,
     loss: str,
+    loss_options: Mapping[str, Any] | None = None,
     tags: Iterable[str] = (),
     metadata: Mapping[str, Any] | None = None,
     signature: Mapping[str, Any] | None = None,
@@ -33,23 +34,26 @@ def create(
 ) -> ModelRecord:
     """Registers a model, and queues its ingest in the same transaction.
 
-    A program that was ingested before with the same loss needs no worker again: the model is
-    ready at once, with the earlier model's canonical form.
+    A program that was ingested before with the same loss and options needs no worker again: the
+    model is ready at once, with the earlier model's canonical form.
 
     Args:
         program: digest of its archive, which must be recorded; or
         architecture: a named architecture and its configuration.
+        loss_options: those that are not left at their defaults.
         signature: as read by the structural check; the ingest may replace it.
     """
     project_names.ensure(session, project)
-    earlier = None if program is None else _ingested(session, program, loss)
+    earlier = None if program is None else _ingested(session, program, loss, loss_options or {})
     identity = new_id("mdl")
     model = one(
         session,
         ModelRecord,
-        "INSERT INTO models (id, project, name, program, architecture, loss, tags, metadata,"
+        "INSERT INTO models (id, project, name, program, architecture, loss, loss_options,"
+        " tags, metadata,"
         " state, signature, graph, constants, created_by)"
-        " VALUES (:id, :project, :name, :program, :architecture, :loss, :tags, :metadata, :state,"
+        " VALUES (:id, :project, :name, :program, :architecture, :loss, :loss_options,"
+        " :tags, :metadata, :state,"
         " :signature, :graph, :constants, :created_by) RETURNING *",
         id=identity,
         project=project,
@@ -57,6 +61,7 @@ def create(
         program=program,
         architecture=json(architecture),
         loss=str(loss),
+        loss_options=json(loss_options or {}),
         tags=sorted(set(tags)),
         metadata=json(metadata or {}),
         state="checked" if earlier is None else "ready",
@@ -184,12 +189,15 @@ def _waiting(session: Session, identity: str) -> Iterable[JobRecord]:
     )
 
 
-def _ingested(session: Session, program: str, loss: str) -> ModelRecord | None:
+def _ingested(
+    session: Session, program: str, loss: str, loss_options: Mapping[str, Any]
+) -> ModelRecord | None:
     return record(
         session,
         ModelRecord,
         "SELECT * FROM models WHERE program = :program AND loss = :loss AND state = 'ready'"
-        " ORDER BY id LIMIT 1",
+        " AND loss_options = :loss_options ORDER BY id LIMIT 1",
         program=program,
         loss=str(loss),
+        loss_options=json(loss_options),
     )

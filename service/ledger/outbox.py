@@ -9,12 +9,12 @@ ones are hinted again every few seconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.orm import Session
 
 from service.ledger.records import OutboxMessage
-from service.ledger.sqltext import json, records, run
+from service.ledger.sqltext import records, run
 
 #: Payload: the unit's id.
 HINT_CHANNEL: Final = "lossatlas_hint"
@@ -49,39 +49,23 @@ def hint(session: Session, job_id: str, unit_ids: Sequence[str]) -> None:
     )
 
 
-def put(session: Session, topic: str, payload: dict[str, Any], *, job_id: str | None) -> None:
-    """Queues a message that is no hint."""
-    run(
-        session,
-        "INSERT INTO outbox (topic, payload, job_id) VALUES (:topic, :payload, :job_id)",
-        topic=topic,
-        payload=json(payload),
-        job_id=job_id,
-    )
-
-
-def take_due(
-    session: Session, limit: int, *, resend_after_seconds: float, topic: str = "hint"
-) -> list[OutboxMessage]:
+def take_due(session: Session, limit: int, *, resend_after_seconds: float) -> list[OutboxMessage]:
     """Locks and returns what should be sent now, oldest first.
 
     A hint is due when it was never sent, or was sent `resend_after_seconds` ago and its unit is
     still ready. Hints of units that are not ready any more are dropped. Rows stay locked until
     the transaction ends; other relays pass over them. Mark what was sent by `mark_sent`.
     """
-    if topic == "hint":
-        _tidy_hints(session, resend_after_seconds)
+    _tidy_hints(session, resend_after_seconds)
     return records(
         session,
         OutboxMessage,
         "SELECT o.id, o.topic, o.payload, o.attempts FROM outbox o"
-        " WHERE o.topic = :topic AND o.not_before <= now()"
-        " AND (o.sent_at IS NULL OR (o.topic = 'hint'"
-        "      AND o.sent_at <= now() - make_interval(secs => :resend)))"
+        " WHERE o.topic = 'hint' AND o.not_before <= now()"
+        " AND (o.sent_at IS NULL OR o.sent_at <= now() - make_interval(secs => :resend))"
         " AND (o.unit_id IS NULL OR EXISTS"
         "      (SELECT FROM units u WHERE u.id = o.unit_id AND u.state = 'ready'))"
         " ORDER BY o.not_before, o.id LIMIT :most FOR UPDATE OF o SKIP LOCKED",
-        topic=topic,
         resend=float(resend_after_seconds),
         most=limit,
     )

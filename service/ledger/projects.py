@@ -8,17 +8,12 @@ from sqlalchemy.orm import Session
 
 from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
 from service.ledger.records import Page, ProjectRecord
-from service.ledger.sqltext import record, records, rows, run
+from service.ledger.sqltext import record, records, run
 
 
 def ensure(session: Session, name: str) -> None:
     """Makes the project unless it exists."""
     run(session, "INSERT INTO projects (name) VALUES (:name) ON CONFLICT DO NOTHING", name=name)
-
-
-def names(session: Session) -> Sequence[str]:
-    """Every project, sorted."""
-    return [row["name"] for row in rows(session, "SELECT name FROM projects ORDER BY name")]
 
 
 def get(session: Session, name: str) -> ProjectRecord | None:

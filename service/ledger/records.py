@@ -132,6 +132,7 @@ class ModelRecord:
     """A network. Exactly one of `program` and `architecture` is set.
 
     `graph` and `constants` are digests of the canonical form, once `ready` (programs only).
+    `loss_options` has those only that are not left at their defaults.
     """
 
     id: str
@@ -140,6 +141,7 @@ class ModelRecord:
     program: str | None
     architecture: dict[str, Any] | None
     loss: str
+    loss_options: dict[str, Any]
     tags: tuple[str, ...]
     metadata: dict[str, Any]
     state: ModelState
@@ -353,16 +355,6 @@ class OutboxMessage:
     topic: str
     payload: dict[str, Any]
     attempts: int
-
-
-@dataclass(frozen=True)
-class AuditRecord:
-    id: int
-    at: datetime
-    key_id: str | None
-    action: str
-    entity_id: str
-    data: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,37 @@ def report_refined(
     outbox.hint(session, job.id, tiles)
 
 
+def report_replanned(session: Session, unit_id: str, attempt: int, *, definitions: str) -> None:
+    """The job was planned under other definitions: its plan and its tiles are dropped, also those
+    that other workers hold, and it is planned anew.
+
+    Args:
+        definitions: under which it will be.
+
+    Raises:
+        StaleAttempt: as every report.
+    """
+    job, _ = hold(session, unit_id, attempt, UnitKind.TILE, UnitKind.FINALISE)
+    run(session, "DELETE FROM outbox WHERE job_id = :id AND topic = 'hint'", id=job.id)
+    run(session, "DELETE FROM units WHERE job_id = :id AND kind <> 'ingest'", id=job.id)
+    run(
+        session,
+        "UPDATE jobs SET plan = NULL, cells_done = 0, phase = 'prepare' WHERE id = :id",
+        id=job.id,
+    )
+    prepare = new_id("unt")
+    run(
+        session,
+        "INSERT INTO units (id, job_id, project, kind, seq, state, ready_at)"
+        " VALUES (:id, :job_id, :project, 'prepare', 0, 'ready', now())",
+        id=prepare,
+        job_id=job.id,
+        project=job.project,
+    )
+    events.add(session, job.id, events.REPLANNED, definitions=definitions)
+    outbox.hint(session, job.id, [prepare])
+
+
 def _lay_out(
     session: Session,
     job: JobRecord,

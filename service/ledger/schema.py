@@ -24,8 +24,8 @@ from service.ledger.sqltext import run
 _RUNNING: Final = threading.Lock()
 
 
-def upgrade(database_url: str, revision: str = "head") -> None:
-    """Brings the database to `revision`. Safe to repeat and to run from several processes.
+def upgrade(database_url: str) -> None:
+    """Brings the database to the newest revision. Safe to repeat and to run from several processes.
 
     Raises:
         Problem: `unavailable` when the database cannot be reached.
@@ -39,7 +39,7 @@ def upgrade(database_url: str, revision: str = "head") -> None:
         with _RUNNING, engine.connect() as connection:
             configuration = _configuration()
             configuration.attributes["connection"] = connection
-            command.upgrade(configuration, revision)
+            command.upgrade(configuration, "head")
     except exc.OperationalError as error:
         raise Problem(
             "unavailable", "the database could not be migrated: " + str(error.orig).strip()
@@ -76,7 +76,7 @@ def require_current(database: Database) -> None:
     if current != head:
         raise StaleSchema(
             f"the database's schema is at revision {current or 'none'}, this code needs {head}; "
-            "migrate it first: python -m service.main migrate"
+            "migrate it first: lossatlas-server migrate"
         )
 
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import Final
 
 from sqlalchemy.orm import Session
 
 from service.ledger.identity import new_id
 from service.ledger.records import KeyRecord, SessionRecord, from_row
 from service.ledger.sqltext import one, record, run
+
+#: So that a transaction stays short.
+_FORGOTTEN_AT_ONCE: Final = 1000
 
 
 def create(
@@ -84,13 +88,13 @@ def end_of_key(session: Session, key_id: str) -> int:
     return run(session, "DELETE FROM sessions WHERE key_id = :key_id", key_id=key_id).rowcount
 
 
-def forget_ended(session: Session, *, most: int = 1000) -> None:
+def forget_ended(session: Session) -> None:
     """Deletes sessions that are over, without waiting for anybody."""
     run(
         session,
         "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE idle_until < now()"
         " ORDER BY idle_until LIMIT :most FOR UPDATE SKIP LOCKED)",
-        most=most,
+        most=_FORGOTTEN_AT_ONCE,
     )
 
 

@@ -276,6 +276,7 @@ models = Table(
     ),
     CheckConstraint("constants IS NULL OR graph IS NOT NULL", name="constants_need_graph"),
     Column("note", Text),
+    _json("loss_options", empty=True),
     Index("models_project_id_idx", "project", "id"),
     Index("models_program_loss_idx", "program", "loss", postgresql_where=text("state = 'ready'")),
     Index("models_tags_idx", "tags", postgresql_using="gin"),

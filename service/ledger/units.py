@@ -19,9 +19,10 @@ from service.ledger.reports import (
     report_prepared,
     report_refined,
     report_refused,
+    report_replanned,
     report_tile,
 )
-from service.ledger.sqltext import record, records
+from service.ledger.sqltext import records
 
 __all__ = [
     "MAX_DEATHS",
@@ -29,8 +30,6 @@ __all__ = [
     "beat",
     "claim",
     "expire",
-    "get",
-    "of_job",
     "release",
     "report_failed",
     "report_finalised",
@@ -38,14 +37,10 @@ __all__ = [
     "report_prepared",
     "report_refined",
     "report_refused",
+    "report_replanned",
     "report_tile",
     "tiles",
 ]
-
-
-def get(session: Session, identity: str) -> UnitRecord | None:
-    """The unit of this id."""
-    return record(session, UnitRecord, "SELECT * FROM units WHERE id = :id", id=identity)
 
 
 def tiles(session: Session, job_id: str) -> list[UnitRecord]:
@@ -55,15 +50,5 @@ def tiles(session: Session, job_id: str) -> list[UnitRecord]:
         UnitRecord,
         "SELECT * FROM units WHERE job_id = :job_id AND kind = 'tile' AND state = 'done'"
         " ORDER BY start",
-        job_id=job_id,
-    )
-
-
-def of_job(session: Session, job_id: str) -> list[UnitRecord]:
-    """All units of a job, by kind and then in order of work."""
-    return records(
-        session,
-        UnitRecord,
-        "SELECT * FROM units WHERE job_id = :job_id ORDER BY kind, seq",
         job_id=job_id,
     )

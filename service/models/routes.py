@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response, status
 
 from service.domain.ids import DisplayName, ModelId, ProjectName, Tag
+from service.domain.losses import LossOptions
 from service.domain.states import ModelState
 from service.http.dependencies import Principal, ServicesOf, Transaction
 from service.http.documentation import problems
@@ -93,6 +94,7 @@ def shown(model: ModelRecord) -> ModelOut:
         program=model.program,
         architecture=model.architecture,
         loss=model.loss,
+        loss_options=LossOptions.model_validate(model.loss_options),
         tags=sorted(model.tags),
         note=model.note,
         metadata=model.metadata,

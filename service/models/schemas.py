@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.domain.digests import Digest
 from service.domain.ids import DisplayName, ModelId, ProjectName, Tag
-from service.domain.losses import LossName
+from service.domain.losses import LossName, LossOptions
 from service.domain.states import ModelState
 from service.inputs.plain import PlainObject
 
@@ -57,6 +57,7 @@ class NewModel(BaseModel):
     )
     architecture: Architecture | None = None
     loss: LossName = LossName.CROSS_ENTROPY
+    loss_options: LossOptions = LossOptions()
     tags: frozenset[Tag] = Field(default=frozenset(), max_length=32)
     metadata: PlainObject = Field(default_factory=dict)
 
@@ -96,6 +97,7 @@ class ModelOut(BaseModel):
     program: str | None
     architecture: Architecture | None
     loss: LossName
+    loss_options: LossOptions
     tags: list[str]
     note: str | None = Field(description="By people, for people.")
     metadata: dict[str, Any]

@@ -51,6 +51,7 @@ def register(services: Services, caller: Caller, body: NewModel) -> ModelRecord:
             if body.architecture is None
             else body.architecture.model_dump(mode="json"),
             loss=body.loss.value,
+            loss_options=body.loss_options.asked(),
             tags=sorted(body.tags),
             metadata=body.metadata,
             signature=signature,

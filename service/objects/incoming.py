@@ -18,7 +18,7 @@ from service.domain.problems import Problem
 #: Chunks are what the server hands over at once, 64 KiB or somewhat more.
 _QUEUED_CHUNKS: Final = 16
 #: A caller that sends nothing for so long has gone.
-SILENCE_SECONDS: Final = 60.0
+_SILENCE_SECONDS: Final = 60.0
 
 _END: Final = b""
 
@@ -33,12 +33,9 @@ class IncomingBody:
         max_bytes: more than that is refused.
     """
 
-    def __init__(
-        self, receive: Receive, max_bytes: int, silence_seconds: float = SILENCE_SECONDS
-    ) -> None:
+    def __init__(self, receive: Receive, max_bytes: int) -> None:
         self._receive = receive
         self._max_bytes = max_bytes
-        self._silence_seconds = silence_seconds
         self._loop = asyncio.get_running_loop()
         self._chunks: queue.SimpleQueue[bytes | Problem] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(_QUEUED_CHUNKS)
@@ -52,7 +49,7 @@ class IncomingBody:
         while True:
             await self._room.acquire()
             try:
-                message = await asyncio.wait_for(self._receive(), self._silence_seconds)
+                message = await asyncio.wait_for(self._receive(), _SILENCE_SECONDS)
             except TimeoutError:
                 self._chunks.put(_broken(received, "nothing more came for a minute"))
                 return

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -31,7 +30,6 @@ _SIZES_FOLLOW: Final = 0x008
 _DESCRIPTOR_LENGTHS: Final = frozenset({12, 16, 20, 24})
 _SATURATED16: Final = 0xFFFF
 _SATURATED32: Final = 0xFFFFFFFF
-_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -85,20 +83,6 @@ class Container:
             raise _truncated()
         self._verify(member, zlib.crc32(data))
         return bytes(data)
-
-    def chunks(self, member: Member) -> Iterator[bytes]:
-        """The member's bytes piece by piece; the checksum is verified after the last."""
-        checksum = 0
-        left = member.size
-        self._file.seek(member.start)
-        while left:
-            piece = self._file.read(min(left, _CHUNK))
-            if not piece:
-                raise _truncated()
-            left -= len(piece)
-            checksum = zlib.crc32(piece, checksum)
-            yield piece
-        self._verify(member, checksum)
 
     @staticmethod
     def _verify(member: Member, checksum: int) -> None:

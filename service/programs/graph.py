@@ -86,6 +86,14 @@ Arg = (
 
 
 @dataclass(frozen=True)
+class Filters:
+    """A tensor seen as `view` (row-major, as many elements): a filter for each index of `dims`."""
+
+    view: tuple[int, ...]
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """A tensor that the graph reads beside its inputs.
 
@@ -93,7 +101,8 @@ class TensorSpec:
         role: `parameter` (trained), `buffer` (saved with the weights), `constant` (part of the
             program: lifted literals and buffers that are not saved).
         normalisation: gain or bias of a batch, layer, group, instance or RMS norm.
-        transposed: weight of a transposed convolution, whose output dimension is dimension 1.
+        transposed: weight of a transposed convolution.
+        filters: what its filters are, where each index of dimension 0 is not one.
     """
 
     name: str
@@ -102,6 +111,7 @@ class TensorSpec:
     role: Role
     normalisation: bool = False
     transposed: bool = False
+    filters: Filters | None = None
 
 
 @dataclass(frozen=True)

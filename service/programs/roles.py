@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from service.programs.filters import filters_of, is_transposed_convolution
 from service.programs.graph import Graph, Node, TensorRef
 
 _NORMALISERS: Final = frozenset(
@@ -36,13 +37,6 @@ _TRANSPARENT: Final = frozenset(
         "aten.reshape.default",
     }
 )
-_TRANSPOSED: Final = frozenset(
-    {
-        "aten.conv_transpose1d.default",
-        "aten.conv_transpose2d.input",
-        "aten.conv_transpose3d.input",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -58,21 +52,25 @@ class RunningStatistics:
 
 
 def with_roles(graph: Graph) -> Graph:
-    """The graph with `normalisation` and `transposed` set on its tensors."""
+    """The graph with `normalisation`, `transposed` and `filters` set on its tensors."""
     root = _roots(graph)
     gains: set[int] = set()
     flipped: set[int] = set()
     for node in graph.nodes:
         if node.operator in _NORMALISERS:
             gains |= _tensors(node, ("weight", "bias"), root)
-        elif node.operator in _TRANSPOSED or (
-            node.operator == "aten.convolution.default" and node.argument("transposed") is True
-        ):
+        elif is_transposed_convolution(node):
             flipped |= _tensors(node, ("weight",), root)
+    filters = filters_of(graph)
     return replace(
         graph,
         tensors=tuple(
-            replace(spec, normalisation=index in gains, transposed=index in flipped)
+            replace(
+                spec,
+                normalisation=index in gains,
+                transposed=index in flipped,
+                filters=filters.get(index),
+            )
             for index, spec in enumerate(graph.tensors)
         ),
     )

@@ -91,16 +91,6 @@ def _lines() -> dict[str, str]:
     return found
 
 
-def allowed() -> tuple[str, ...]:
-    """Every operator of the allow-list, as `aten.name.overload`."""
-    return tuple(_lines())
-
-
-def schema_line(operator: str) -> str:
-    """The schema of an allowed operator, as PyTorch prints it."""
-    return _lines()[operator]
-
-
 @cache
 def schema_of(operator: str) -> Schema | None:
     """The parsed schema of `aten.name.overload`, or nothing when it is not allowed."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from service.programs.graph import Graph, InputSpec, Role, TensorSpec
+from service.programs.graph import Filters, Graph, InputSpec, Role, TensorSpec
 from service.programs.roles import running_statistics
 
 
@@ -118,6 +118,8 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
         "shape": list(spec.shape),
         "normalisation": spec.normalisation,
         "transposed": spec.transposed,
+        "filters": spec.filters
+        and {"view": list(spec.filters.view), "dims": list(spec.filters.dims)},
     }
 
 
@@ -130,6 +132,11 @@ def _tensors(items: Iterable[dict[str, Any]], role: str) -> tuple[TensorSpec, ..
             cast(Role, role),
             item["normalisation"],
             item["transposed"],
+            _filters(item["filters"]),
         )
         for item in items
     )
+
+
+def _filters(item: dict[str, Any] | None) -> Filters | None:
+    return None if item is None else Filters(tuple(item["view"]), tuple(item["dims"]))

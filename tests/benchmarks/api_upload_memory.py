@@ -40,7 +40,7 @@ def run() -> None:
             if live.process is None:
                 raise AssertionError("up is not running")
             (process,) = [
-                p for p in processes.descendants(live.process.pid) if p.runs("service.main", "api")
+                p for p in processes.descendants(live.process.pid) if p.runs("-m", "service", "api")
             ]
             api.put_object(b"the first upload imports and allocates what every one needs")
             before = _peak(process.pid)

@@ -38,7 +38,7 @@ from workers.engine.losses import Loss
 from workers.engine.network import Network
 from workers.engine.normalisation import Rule, normalise
 from workers.engine.precision import Precision
-from workers.engine.surface import Cell, CellEvaluator, measure_precision_error, plane_evaluator
+from workers.engine.surface import Cell, CellEvaluator, compare_precision, plane_evaluator
 from workers.program.binder import BoundNetwork
 from workers.program.canonical import constants_of
 
@@ -103,7 +103,8 @@ def compare(
     for precision in precisions:
         sample = taken[precision.value]
         cell = sample.median / len(CELLS)
-        error = measure_precision_error(ours[precision], ours[Precision.FLOAT32], CELLS)
+        tested, exact = (ours[p].evaluate(CELLS) for p in (precision, Precision.FLOAT32))
+        error = compare_precision(tested, exact)
         row[precision.value] = {
             **sample.to_json(),
             "cell_s": cell,

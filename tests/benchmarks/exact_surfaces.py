@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from lossatlas.demo.training import Digits, load, score, train
-from lossatlas.gallery.networks import ResNet, Vgg, start
+from lossatlas_gallery.networks import ResNet, Vgg, start
 from torch import Tensor, nn
 
 from tests.support.module_network import ModuleNetwork, point_of

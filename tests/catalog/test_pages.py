@@ -7,8 +7,11 @@ import re
 import httpx2
 import pytest
 
+from service.domain.definitions import FIRST
 from tests.catalog.atlas import NASTY, Atlas
+from tests.features.by_hand import ByHand
 from tests.features.caller import Caller, problem
+from tests.support.serving import Serving
 
 HTML = {"Accept": "text/html"}
 NOWHERE = "0" * 26
@@ -51,6 +54,15 @@ def test_every_page_is_there_for_a_reader(reader: Caller, atlas: Atlas) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "same-origin"
         assert "no-store" in answer.headers["cache-control"]
+
+
+def test_a_model_says_when_every_position_counts_alike(api: Caller, atlas: Atlas) -> None:
+    body = {"project": "pooled", "name": "tokens", "architecture": None}
+    body |= {"program": api.get(f"/v1/models/{atlas.model}").json()["program"]}
+    pooled = api.create("/v1/models", {**body, "loss_options": {"reduction": "position"}})
+    for address in ("/models?project=pooled", f"/models/{pooled['id']}"):
+        assert "cross entropy, every position alike" in opened(api, address).text
+    assert "position alike" not in opened(api, f"/models/{atlas.model}").text
 
 
 def test_nothing_runs_inside_a_page(reader: Caller, atlas: Atlas) -> None:
@@ -174,6 +186,25 @@ def test_a_difference_is_a_figure(reader: Caller, stranger: Caller, atlas: Atlas
     problem(reader.get(address, subtract=atlas.nasty), 422, "not_supported", "/subtract")
     problem(reader.get(address), 422, "invalid_request", "/subtract")
     problem(stranger.get(address, subtract=first), 404, "not_found")
+
+
+def test_pages_say_what_was_computed_under_older_definitions(
+    running: Serving, api: Caller, reader: Caller, atlas: Atlas
+) -> None:
+    job = api.create("/v1/jobs", atlas.surface())["id"]
+    ByHand(running.services, job, definitions=FIRST).whole()
+    old = api.get(f"/v1/jobs/{job}").json()["landscape"]
+    new = atlas.surfaces[-1]
+    page = opened(reader, f"/landscapes/{old}").text
+    assert "Computed under older definitions (lossatlas numerics 1" in page
+    assert "is answered under today's definitions" in page
+    assert "older definitions" not in opened(reader, f"/landscapes/{new}").text
+    compared = opened(reader, f"/compare?ids={old},{new}").text
+    assert "A lossatlas numerics 1, B lossatlas numerics 2" in compared
+    assert "No difference B − A: they were computed under different definitions" in compared
+    assert f"difference.png?subtract={old}" not in compared
+    others = ",".join(atlas.surfaces)
+    assert "different definitions" not in opened(reader, f"/compare?ids={others}").text
 
 
 def test_a_plain_figure_is_the_plot_alone(reader: Caller, atlas: Atlas) -> None:

@@ -11,6 +11,8 @@ from tests.chaos.victim import Victim, pid_of
 from tests.support.live import Live
 from tests.support.processes import kill, until
 
+pytestmark = pytest.mark.server
+
 PROMISED_SECONDS = 90.0
 
 

@@ -17,6 +17,8 @@ from tests.chaos.victim import Victim, pid_of
 from tests.support import processes
 from tests.support.processes import kill, until
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def undisturbed(victim: Victim) -> np.ndarray[Any, Any]:
@@ -149,7 +151,7 @@ def test_a_unit_that_kills_its_worker_three_times_is_poison(victim: Victim) -> N
 
 @pytest.mark.parametrize(
     "words",
-    [("postgres", "-D"), ("weed",), ("valkey-server",), ("service.main", "relay")],
+    [("postgres", "-D"), ("weed",), ("valkey-server",), ("-m", "service", "relay")],
     ids=["database", "store", "broker", "relay"],
 )
 def test_a_killed_server_comes_back_and_nothing_is_lost(
@@ -169,7 +171,7 @@ def test_a_killed_server_comes_back_and_nothing_is_lost(
 
 def test_the_api_comes_back_and_kept_what_it_accepted(victim: Victim) -> None:
     job = victim.submit(num=9)
-    (api,) = victim.family("service.main", "api")
+    (api,) = victim.family("-m", "service", "api")
     kill(api.pid)
     until("the API to serve again", victim.reachable)
     assert victim.finish(job)["state"] == "succeeded"

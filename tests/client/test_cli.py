@@ -118,6 +118,17 @@ def test_a_surface_from_nothing_to_files(run: Run, ids: Ids, tmp_path: Path) -> 
     assert run("list", "landscapes", "--tag", "t", "--json").json()["items"][0]["id"] == ran.id
 
 
+def test_what_counts_alike_in_the_mean(run: Run) -> None:
+    named = ("--project", "cli", "--name", "pooled", "--json")
+    program = FOLDER / "program.pt2"
+    asked = run("push-model", program, *named, "--reduction", "position").json()
+    assert asked["loss_options"] == {"reduction": "position"}
+    told = run("push-model", program, *named, LOSSATLAS_REDUCTION="position").json()
+    assert told["loss_options"] == {"reduction": "position"}
+    assert run("push-model", program, *named).json()["loss_options"] == {"reduction": "sample"}
+    run("push-model", program, *named, "--reduction", "sum", code=2)
+
+
 def test_an_adaptive_surface(run: Run, ids: Ids, tmp_path: Path) -> None:
     values = tmp_path / "s.json"
     run("surface", ids.final, "-d", ids.data, "--num", 31, "--adaptive", "10%", "-o", values)

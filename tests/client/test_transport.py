@@ -20,7 +20,7 @@ from lossatlas.errors import (
 )
 from lossatlas.retrying import Patience, retry_after_seconds
 from lossatlas.transport import Transport
-from lossatlas.uploading import upload_file
+from lossatlas.uploading import upload
 
 from tests.client.answering import Reply, answering, problem
 
@@ -111,12 +111,12 @@ def test_an_upload_sends_what_is_missing_whole_and_again_after_a_break(tmp_path:
     absent = Reply(404, problem("not_found", 404))
     replies = (absent, BUSY, Reply(201, {}))
     with answering(*replies) as server, transport(server.url) as http:
-        assert upload_file(http, path, progress=False) == digest
+        assert http.run(upload(path, server.url, progress=False)) == digest
         assert [s.method for s in server.seen] == ["HEAD", "PUT", "PUT"]
         assert server.seen[2].body == data
         assert server.seen[2].path == f"/v1/objects/{digest}"
     with answering(Reply(200)) as server, transport(server.url) as http:
-        assert upload_file(http, path, progress=False) == digest
+        assert http.run(upload(path, server.url, progress=False)) == digest
         assert [s.method for s in server.seen] == ["HEAD"]
 
 

@@ -22,6 +22,7 @@ from service.domain.questions.spec import BufferPolicy, Precision
 from service.domain.questions.table import job_spec
 from service.domain.results import DatasetTile, Tile, assemble
 from service.domain.units import PLANE_ANCHORS, JobPlan
+from tests.engine.loaded import LoadedCheckpoints
 from tests.support.module_network import ModuleNetwork, point_of, seeded
 from workers.engine import placement
 from workers.engine.datasets import Dataset
@@ -32,7 +33,7 @@ from workers.engine.losses import Loss
 from workers.engine.network import Point
 from workers.engine.normalisation import Rule, normalise
 from workers.engine.surface import plane_evaluator
-from workers.engine.trajectory import LoadedCheckpoints, project
+from workers.engine.trajectory import project
 
 CROSS_ENTROPY = Loss.named("cross_entropy")
 

@@ -14,7 +14,11 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "openapi" / "docs"
-PAGES: Final = (ROOT / "README.md", ROOT / "deploy/ci/README.md", *sorted(DOCS.glob("*.md")))
+PAGES: Final = (
+    *(ROOT / page for page in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    ROOT / "deploy/ci/README.md",
+    *sorted(DOCS.glob("*.md")),
+)
 
 #: Languages that are run, and those that are only read.
 RUN: Final = ("console", "sh", "python")

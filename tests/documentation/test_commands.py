@@ -22,20 +22,20 @@ _EXTRA = "needs a package of the extra `integrations`; `make test-integrations` 
 
 #: What is not run, by page and how it begins, and why.
 NOT_RUN: dict[tuple[str, str], str] = {
-    ("README.md", "make demo"): "installs everything first; tests/journeys runs the demo itself",
+    ("README.md", "make demo"): "installs everything first; tests/packaging runs the demo itself",
     ("README.md", "make up"): _FOREVER,
-    ("README.md", "python -m service.main api"): _FOREVER,
-    ("README.md", "python -m service.main relay"): _FOREVER,
-    ("README.md", "python -m workers"): _FOREVER,
+    ("README.md", "lossatlas-server api"): _FOREVER,
+    ("README.md", "lossatlas-server relay"): _FOREVER,
+    ("README.md", "lossatlas-server worker"): _FOREVER,
     ("deploy/ci/README.md", "export LOSSATLAS_URL=https://"): "names a server of the reader's; "
     "openapi/docs/ci.md has the same command, run",
     ("deploy/ci/README.md", "MODEL=$(lossatlas push-model"): "tests/ci runs these lines",
     ("openapi/docs/notebooks.md", "import lightning"): _EXTRA,
     ("openapi/docs/notebooks.md", "from transformers"): _EXTRA,
     ("openapi/docs/notebooks.md", "from lossatlas.integrations.mlflow"): _EXTRA,
-    ("openapi/docs/operating.md", "python -m service.main api"): _FOREVER,
-    ("openapi/docs/operating.md", "python -m service.main relay"): _FOREVER,
-    ("openapi/docs/operating.md", "python -m workers"): _FOREVER,
+    ("openapi/docs/operating.md", "lossatlas-server api"): _FOREVER,
+    ("openapi/docs/operating.md", "lossatlas-server relay"): _FOREVER,
+    ("openapi/docs/operating.md", "lossatlas-server worker"): _FOREVER,
     ("openapi/docs/operating.md", "rclone "): "another program, of the reader's choice",
     ("openapi/docs/peers.md", "pip download"): "downloads from the package index",
     ("openapi/docs/peers.md", "python -m tests.benchmarks.peers"): "needs the peers' packages",

@@ -13,10 +13,12 @@ from service.ledger import schema
 from service.ledger.session import Database
 from tests.support.servers import Servers, fresh_database, minio
 
+pytestmark = pytest.mark.server
+
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "service.embedded.command", *arguments],
+        [sys.executable, "-P", "-m", "service", *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

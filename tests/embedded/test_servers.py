@@ -26,6 +26,8 @@ from service.settings import Settings
 from service.store.objects import ObjectStore
 from tests.embedded import machine
 
+pytestmark = pytest.mark.server
+
 
 @contextmanager
 def serving(server: Server) -> Iterator[int]:

@@ -16,6 +16,8 @@ import pytest
 from tests.embedded import machine
 from tests.support.live import Api, Live
 
+pytestmark = pytest.mark.server
+
 #: These tests are about the embedded servers, whatever the others run against.
 OWN_SERVERS = {"DATABASE_URL": "", "S3_ENDPOINT": "", "BROKER_URL": "", "LOSSATLAS_PORT": "0"}
 
@@ -35,7 +37,7 @@ def family(live: Live) -> list[int]:
 def up(*arguments: str) -> subprocess.CompletedProcess[str]:
     """An `up` that is expected to refuse."""
     return subprocess.run(
-        [sys.executable, "-m", "service.embedded.command", "up", *arguments],
+        [sys.executable, "-P", "-m", "service", "up", *arguments],
         env={**os.environ, **OWN_SERVERS},
         capture_output=True,
         text=True,
@@ -132,11 +134,11 @@ def of_broker(pid: int) -> bool:
 
 
 def of_api(pid: int) -> bool:
-    return "service.main api" in machine.command_line(pid)
+    return "-m service api" in machine.command_line(pid)
 
 
 def of_relay(pid: int) -> bool:
-    return "service.main relay" in machine.command_line(pid)
+    return "-m service relay" in machine.command_line(pid)
 
 
 def of_worker(pid: int) -> bool:
@@ -211,7 +213,7 @@ def test_sigterm_while_it_starts(tmp_path: Path, sign: str) -> None:
     live = live_over(tmp_path / "data")
     with (tmp_path / "log").open("wb") as log:
         live.process = subprocess.Popen(
-            [sys.executable, "-m", "service.embedded.command", "up", "--data", str(live.folder)],
+            [sys.executable, "-P", "-m", "service", "up", "--data", str(live.folder)],
             env={**os.environ, **OWN_SERVERS},
             stdout=log,
             stderr=log,

@@ -12,13 +12,13 @@ from workers.engine.activations import peak_activation_bytes
 from workers.engine.batching import (
     activation_bytes_per_sample,
     choose_batching,
-    measure_cell_seconds,
 )
 from workers.engine.datasets import Dataset
 from workers.engine.directions import random_direction
 from workers.engine.errors import MemoryExceeded
 from workers.engine.evaluation import Setting
 from workers.engine.losses import Loss
+from workers.engine.network import Point
 from workers.engine.surface import plane_evaluator
 
 CASE = BY_NAME["convnet"]
@@ -51,14 +51,36 @@ def test_the_choice_keeps_to_the_data_and_to_the_budget() -> None:
     assert tight.batch_size == 5
 
 
-def test_several_candidates_are_measured_and_one_of_them_is_taken() -> None:
-    big = Dataset("big", (torch.zeros(700, 1, 8, 8),), torch.zeros(700, dtype=torch.int64))
-    chosen = choose_batching(SETTING, CASE.origin, [big])
-    assert chosen.batch_size in (32, 64, 128)
-    assert chosen.samples_per_second is not None
-    assert chosen.samples_per_second > 0
+def _wide(width: int) -> tuple[Setting, Point, Dataset]:
+    """A network whose activations are two layers of this width a sample, and 700 samples."""
+    module = nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3))
+    network = ModuleNetwork(module)
+    data = Dataset("big", (torch.zeros(700, 4),), torch.zeros(700, dtype=torch.int64))
+    return Setting(network, Loss.named("cross_entropy"), 1), point_of(module), data
+
+
+@pytest.mark.parametrize(("width", "size"), [(8, 128), (12_000, 64), (20_000, 32), (60_000, 32)])
+def test_the_larger_a_samples_activations_the_smaller_the_batch(width: int, size: int) -> None:
+    setting, origin, data = _wide(width)
+    assert choose_batching(setting, origin, [data]).batch_size == size
     # one batch of the data leaves nothing to choose
-    assert choose_batching(SETTING, CASE.origin, [big.head(100)]).batch_size == 100
+    assert choose_batching(setting, origin, [data.head(100)]).batch_size == 100
+    # and a budget is kept to
+    per_sample = activation_bytes_per_sample(setting, origin, data)
+    tight = choose_batching(setting, origin, [data], memory_budget_bytes=int(2 * 9.5 * per_sample))
+    assert tight.batch_size == 9
+
+
+def test_the_choice_does_not_depend_on_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting, origin, data = _wide(2000)
+    first = choose_batching(setting, origin, [data])
+
+    def clock() -> float:
+        raise AssertionError("a choice that can move a value's bits asked what time it is")
+
+    for name in ("perf_counter", "monotonic", "time", "process_time"):
+        monkeypatch.setattr(f"time.{name}", clock)
+    assert choose_batching(setting, origin, [data]) == first
 
 
 def test_a_budget_too_small_for_one_sample_is_said_so() -> None:
@@ -92,14 +114,3 @@ def test_running_out_of_memory_halves_the_choice_and_names_the_size_in_an_evalua
     with pytest.raises(MemoryExceeded) as caught:
         evaluator.evaluate([(0.0, None)])
     assert caught.value.batch_size == 40
-
-
-def test_a_cell_takes_some_time() -> None:
-    evaluator = plane_evaluator(
-        Setting(CASE.network, CASE.loss, 37),
-        CASE.origin,
-        random_direction(CASE.network, 0, "x"),
-        None,
-        [CASE.dataset],
-    )
-    assert 0 < measure_cell_seconds(evaluator, [(0.0, None), (0.5, None), (1.0, None)]) < 60

@@ -15,7 +15,6 @@ from workers.engine.convexity import CellCurvature, ConvexityEvaluator
 from workers.engine.datasets import Dataset
 from workers.engine.direction import Direction
 from workers.engine.directions import between, random_direction
-from workers.engine.errors import InputInvalid
 from workers.engine.evaluation import Setting
 from workers.engine.losses import Loss
 from workers.engine.network import Point
@@ -146,16 +145,19 @@ def test_a_line_between_two_points_with_moving_buffers() -> None:
     assert got[1].products == 0
 
 
-def test_one_parameter_has_no_two_ends() -> None:
+def test_the_eigenvalue_of_one_parameter_is_both_ends() -> None:
     module = nn.Linear(1, 1, bias=False)
     network, point = ModuleNetwork(module), point_of(module)
-    data = Dataset("d", (torch.ones(2, 1),), torch.zeros(2, 1))
+    data = Dataset("d", (torch.tensor([[1.0], [3.0]]),), torch.zeros(2, 1))
     x = Direction({"weight": torch.ones(1, 1)})
     placement = PlanePlacement(network, point, x, None, BufferPolicy.FROZEN, torch.float32, CPU)
-    with pytest.raises(InputInvalid, match="two parameters"):
-        ConvexityEvaluator(
-            Objective(Setting(network, Loss.named("mse"), 2), point, data), placement
-        )
+    evaluator = ConvexityEvaluator(
+        Objective(Setting(network, Loss.named("mse"), 2), point, data), placement
+    )
+    for cell in evaluator.evaluate([(0.0, None), (2.0, None)]):
+        # L = ½ Σ (x_i w)², so its curvature is Σ x_i² wherever it is taken
+        assert cell.largest == cell.smallest == pytest.approx(10)
+        assert (cell.ratio, cell.converged, cell.products, cell.status) == (1.0, True, 1, "ok")
 
 
 def test_a_plane_through_three_checkpoints() -> None:

@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.func import grad, vjp
 
 from workers.engine.errors import InputInvalid, TargetsInvalid
-from workers.engine.losses import Loss, conform_targets
+from workers.engine.losses import Loss, LossName, conform_targets
 
 LOGITS = torch.zeros(2, 4)
 MAPS = torch.zeros(2, 4, 3, 3)
@@ -71,9 +72,37 @@ def test_images_of_classes_average_over_their_counted_pixels() -> None:
     values = torch.nn.functional.cross_entropy(outputs, targets, reduction="none")
     assert got[0].item() == pytest.approx(values[0, 1:].mean().item())
     assert got[1].item() == pytest.approx(values[1].mean().item())
-    assert loss.counted_samples(targets) is None
+    counted = loss.counted_positions(targets)
+    assert counted is not None
+    assert counted.tolist() == [6, 9]
 
 
 def test_an_unknown_loss_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputInvalid, match="'cross_entropy', 'mse'"):
         Loss.named("crossentropy")
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("name", [name for name in LossName if name is not LossName.PROGRAM])
+def test_derivatives_of_maps_in_either_memory_format(name: LossName, last: bool) -> None:
+    """The first and the second, against central differences of the one before."""
+    generator = torch.Generator().manual_seed(1)
+    outputs = torch.randn(2, 4, 3, 3, generator=generator, dtype=torch.float64)
+    vector = torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
+    if name in (LossName.CROSS_ENTROPY, LossName.NLL):
+        targets = torch.arange(18).reshape(2, 3, 3) % 4
+    else:
+        targets = torch.rand(outputs.shape, generator=generator, dtype=torch.float64)
+    if last:
+        outputs = outputs.contiguous(memory_format=torch.channels_last)
+    loss, step = Loss(name), 1e-5
+
+    def total(outputs: Tensor) -> Tensor:
+        return loss.per_sample(outputs, targets).square().sum()
+
+    gradient, back = vjp(grad(total), outputs)
+    ahead, behind = outputs + step * vector, outputs - step * vector
+    slope = (total(ahead) - total(behind)) / (2 * step)
+    assert torch.allclose((gradient * vector).sum(), slope, rtol=1e-7)
+    product = (grad(total)(ahead) - grad(total)(behind)) / (2 * step)
+    assert torch.allclose(back(vector)[0], product, rtol=1e-6, atol=1e-7)

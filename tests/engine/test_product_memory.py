@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import pytest
 import torch
 
+from tests.engine.cases import BY_NAME
 from tests.engine.dense_hessian import CURVED, classifying, objective, small_convnet
+from workers.engine.activations import ActivationMeter
 from workers.engine.errors import MemoryExceeded
 from workers.engine.evaluation import Setting
 from workers.engine.hessian import HessianForm, HessianOperator
@@ -65,3 +68,38 @@ def test_kept_passes_are_used_again() -> None:
         assert torch.equal(operator.apply(block), results[-1])
         assert calls == (0 if retain else 4)
     assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("name", ["l1", "huber", "sequence"])
+@pytest.mark.parametrize("form", list(HessianForm))
+def test_derivatives_that_are_known_to_be_zero_hold_no_memory(name: str, form: HessianForm) -> None:
+    """They have no storage that could be looked at: `l1`'s second derivative, `abs`'s."""
+    case = BY_NAME[name]
+    setting = Setting(case.network, case.loss, 1)
+    got = plan_products(
+        setting, case.origin, case.dataset, memory_budget_bytes=1 << 28, form=form, block=2
+    )
+    assert got.batch_size == case.dataset.samples
+
+
+def test_a_plan_is_the_same_whatever_else_the_process_has_done() -> None:
+    """Garbage, and Python's collector coming by in the middle of it."""
+    first = plan(4 << 20)
+    before = gc.get_threshold()
+    try:
+        for threshold in (1, 7, 100):
+            gc.set_threshold(threshold)
+            cycle: list[object] = [torch.ones(1000)]
+            cycle.append(cycle)
+            del cycle
+            assert plan(4 << 20) == first
+    finally:
+        gc.set_threshold(*before)
+    assert gc.isenabled()
+
+
+def test_sparse_tensors_have_no_memory_that_could_be_named() -> None:
+    with ActivationMeter() as meter:
+        kept = torch.ones(64, 64).to_sparse()
+    assert kept.is_sparse
+    assert meter.peak_bytes >= 64 * 64 * 4

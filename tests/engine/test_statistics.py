@@ -8,13 +8,23 @@ import numpy as np
 import pytest
 import torch
 
+from workers.engine.counting import Counting, count
+from workers.engine.losses import Loss
 from workers.engine.statistics import SampleStatistics, measurement
 
 CPU = torch.device("cpu")
 
 
-def reduced(values: torch.Tensor, counted: torch.Tensor | None = None) -> list[float]:
-    statistics = SampleStatistics(len(values), counted, CPU)
+def counting(targets: torch.Tensor, reduction: str = "sample") -> Counting:
+    """Of class targets, (samples) or (samples, positions)."""
+    loss = Loss.named("cross_entropy", {"reduction": reduction})
+    return count(loss, targets, torch.zeros(1, 2, *targets.shape[1:]))
+
+
+def reduced(values: torch.Tensor, counted: Counting | None = None) -> list[float]:
+    if counted is None:
+        counted = counting(torch.zeros(len(values), dtype=torch.int64))
+    statistics = SampleStatistics(counted, CPU)
     statistics.record(0, len(values), values, None)
     row = torch.zeros(3, dtype=torch.float64)
     statistics.reduce(row)
@@ -61,7 +71,7 @@ def test_threads_do_not_move_a_bit() -> None:
 
 def test_samples_without_a_target_do_not_count() -> None:
     values = torch.tensor([1.0, 100.0, 3.0])
-    mean, squared, _ = reduced(values, torch.tensor([True, False, True]))
+    mean, squared, _ = reduced(values, counting(torch.tensor([0, -100, 1])))
     assert mean == 2.0
     assert squared == pytest.approx(1.0)
 

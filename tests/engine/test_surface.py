@@ -24,7 +24,7 @@ from workers.engine.placement import BufferPolicy
 from workers.engine.precision import Precision
 from workers.engine.surface import (
     CellResult,
-    measure_precision_error,
+    compare_precision,
     plane_evaluator,
     segment_evaluator,
 )
@@ -281,12 +281,13 @@ def test_bf16_error_is_measured_against_float32() -> None:
         setting = Setting(case.network, case.loss, 8, precision)
         return plane_evaluator(setting, case.origin, x, y, [case.dataset])
 
-    error = measure_precision_error(evaluator(Precision.BF16), evaluator(SINGLE), cells)
+    exact = evaluator(SINGLE).evaluate(cells)
+    error = compare_precision(evaluator(Precision.BF16).evaluate(cells), exact)
     assert error.cells == 4
     assert error.changed_status == 0
     # bf16 has 8 bits: a relative error of 2^-9 per rounding, and some of it averages out.
     assert 0 < error.mean_relative_loss <= error.largest_relative_loss < 0.03
-    same = measure_precision_error(evaluator(SINGLE), evaluator(SINGLE), cells)
+    same = compare_precision(evaluator(SINGLE).evaluate(cells), exact)
     assert same.largest_relative_loss == 0.0
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import workers.engine.trajectory as module_under_test
+from tests.engine.loaded import LoadedCheckpoints
 from tests.support.module_network import ModuleNetwork
 from workers.engine.checkpoint_files import CheckpointFiles
 from workers.engine.direction import Direction, geometry
@@ -21,7 +22,6 @@ from workers.engine.errors import InputInvalid, ParametersInvalid
 from workers.engine.gaussian import GaussianStream, standard_gaussians
 from workers.engine.trajectory import (
     Centring,
-    LoadedCheckpoints,
     path_extent,
     principal_plane,
     project,

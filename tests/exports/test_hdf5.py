@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from service.domain.results import GridResult
 from service.exports import About, encode_hdf5
 from tests.exports.cases import HOLES, LINE, WIDE, about, two, with_path
-from tests.figures.cases import line_of
+from tests.figures.cases import LINE_APART, line_of
 
 
 def read(
@@ -133,8 +133,9 @@ def test_directions_are_groups() -> None:
 
 def test_a_path_under_the_published_names() -> None:
     with read(with_path(HOLES)) as file:
-        np.testing.assert_array_equal(file["proj_xcoord"], [-0.9, -0.5, 0, 0.8, 0.3])
-        np.testing.assert_array_equal(file["proj_ycoord"], [0.9, 0.2, 0, 0.6, 0.1])
+        # plotted as one line, which must not lead from one run to the next
+        np.testing.assert_array_equal(file["proj_xcoord"], [-0.9, -0.5, 0, np.nan, 0.8, 0.3])
+        np.testing.assert_array_equal(file["proj_ycoord"], [0.9, 0.2, 0, np.nan, 0.6, 0.1])
         np.testing.assert_array_equal(file["explained_variance_ratio_"], [0.8, 0.15])
         group = file["attachments/trajectory"]
         assert group["true_loss"].shape == (1, 5)
@@ -142,6 +143,19 @@ def test_a_path_under_the_published_names() -> None:
         assert group["center"].asstr()[()] == "final"
     with read(WIDE) as file:
         assert "proj_xcoord" not in file
+
+
+def test_networks_and_what_is_said_of_them() -> None:
+    with read(LINE_APART) as file:
+        np.testing.assert_array_equal(
+            file["attachments/network/loss"], [[0.02, 0.12], [0.31, 0.38]]
+        )
+        assert file["attachments/network/roles"].asstr()[:].tolist() == ["origin", "target"]
+        said = file.attrs["networks"]
+        assert "loss 0.12 on train (the line gives 1.32), 0.38 on test (1.71)" in said
+    with read(LINE) as file:
+        assert "networks" not in file.attrs
+        assert "network" not in file.get("attachments", {})
 
 
 def test_equal_results_are_equal_bytes() -> None:

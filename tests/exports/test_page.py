@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from service.domain.results import GridResult
 from service.exports import About, Step, encode_page, page_policy, path_of
 from service.figures import FigureOptions, render
 from tests.exports.cases import HOLES, LINE, NASTY, about, two, with_path
-from tests.figures.cases import bowl, chaos, plane_of, span
+from tests.figures.cases import LINE_APART, bowl, chaos, plane_of, span
 from tests.support.browser import BrowserPage, browsing
 
 Write = Callable[..., str]
@@ -112,6 +113,16 @@ def test_the_pointer_reads_the_cell_under_it(page: BrowserPage, write: Write) ->
     assert f"loss {0.05 + 2.1 * alpha**2:.3f}"[:9] in right
     page.mouse("mouseMoved", x, y - 60)
     assert text(page, "readout").startswith("α 0, β 0.")
+
+
+def test_networks_beside_a_line_are_drawn_and_explained(page: BrowserPage, write: Write) -> None:
+    page.open(write(LINE_APART))
+    apart = pixels(page)
+    assert "Diamonds" in text(page, "help")
+    assert page.complaints == []
+    page.open(write(replace(LINE_APART, attachments={})))
+    assert "Diamonds" not in text(page, "help")
+    assert 0 < difference(apart, pixels(page)) < 0.1
 
 
 def test_what_is_behind_cannot_be_read(page: BrowserPage, write: Write) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from service.domain.cells import CellStatus
+from service.domain.definitions import DEFINITIONS
 from service.domain.derived import measure
 from service.domain.digests import digest_bytes
 from service.domain.questions.interpolation.spec import InterpolationJob
@@ -34,12 +35,20 @@ class ByHand:
 
     Args:
         steepness: of the bowl that is found.
+        definitions: of the release that the worker is of.
     """
 
-    def __init__(self, services: Services, job: str, steepness: float = 1.0) -> None:
+    def __init__(
+        self,
+        services: Services,
+        job: str,
+        steepness: float = 1.0,
+        definitions: str = DEFINITIONS,
+    ) -> None:
         self.services = services
         self.job = job
         self.steepness = steepness
+        self.definitions = definitions
 
     def claim(self) -> ClaimedUnit:
         """The job's next unit. A model's ingest is done on the way; other jobs' units that come
@@ -95,6 +104,7 @@ class ByHand:
             cell_seconds=0.01,
             tile_cells=tile_cells,
             device="cpu",
+            definitions=self.definitions,
         )
         with self.services.database.transaction() as session:
             for direction in planned:
@@ -136,6 +146,7 @@ class ByHand:
             title=f"{claimed.inputs.model.name}: {claimed.job.kind}",
             provenance={
                 "engine": "by hand",
+                "definitions": plan.definitions,
                 "dtype": "float32",
                 "buffers": "frozen",
                 "directions": {

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.domain.losses import LossOptions
 from service.domain.questions.table import job_spec
 from service.jobs.identity import Direction, Program, Samples, input_digest
 
@@ -75,6 +76,7 @@ def test_what_does(change: dict[str, Any]) -> None:
     [
         {"program": Program("sha256:q", None, "cross_entropy")},
         {"program": Program("sha256:p", None, "mse")},
+        {"program": Program("sha256:p", None, "cross_entropy", {"reduction": "position"})},
         {"program": Program(None, {"name": "resnet", "config": {}}, "cross_entropy")},
         {"origin": "sha256:c"},
         {"target": "sha256:c"},
@@ -85,6 +87,20 @@ def test_what_does(change: dict[str, Any]) -> None:
 )
 def test_the_bytes_count(change: dict[str, Any]) -> None:
     assert digest(LINE, {**BYTES, **change}) != digest(LINE, BYTES)
+
+
+def test_questions_of_before_have_the_digests_they_had() -> None:
+    """What was computed before an option was there answers for its default."""
+    line, plane = (
+        "sha256:f8c3957517d40f98160a1a6825edf6e28e3e1de644c5f686e60e8d06b7dda56d",
+        "sha256:da7ca455cba3648d3e97271b88e3b8c07306661dc5f38f5c40ee333ce13d1e91",
+    )
+    assert (digest(LINE, BYTES), digest(SURFACE, PLANE)) == (line, plane)
+    for options in ({}, {"reduction": "sample"}):
+        asked = LossOptions.model_validate(options).asked()
+        program = Program("sha256:p", None, "cross_entropy", asked)
+        assert digest(LINE, {**BYTES, "program": program}) == line
+        assert digest(SURFACE, {**PLANE, "program": program}) == plane
 
 
 def test_a_plane_counts_its_directions_grid_and_orthogonality() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
+import torch
+from torch import nn
 
 from tests.features.caller import Caller, problem
 from tests.features.pushed import Pushed, push
 from tests.features.reference import MLP, read
+from tests.program_binding.exported import save
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +142,34 @@ def test_faults_of_curvature(
 ) -> None:
     with api.nothing_changes():
         problem(api.post("/v1/jobs", curvature(run, **change)), 422, "invalid_request", pointer)
+
+
+def test_no_more_eigenvalues_than_parameters(api: Caller, tmp_path: Path) -> None:
+    module = nn.Linear(3, 2)
+    program = save(module, (torch.ones(2, 3),), tmp_path / "small.pt2")
+    model = api.create(
+        "/v1/models",
+        {"project": "small", "name": "small", "program": api.put(program.read_bytes())},
+    )["id"]
+    weights = {name: tensor.detach() for name, tensor in module.named_parameters()}
+    checkpoint = api.create(
+        f"/v1/models/{model}/checkpoints", {"weights": api.put(safetensors.torch.save(weights))}
+    )["id"]
+    data = {"inputs": torch.ones(5, 3), "targets": torch.zeros(5, dtype=torch.int64)}
+    dataset = api.create(
+        "/v1/datasets",
+        {"project": "small", "name": "d", "object": api.put(safetensors.torch.save(data))},
+    )["id"]
+    asked = {"kind": "curvature", "origin": checkpoint, "datasets": [dataset]}
+    with api.nothing_changes():
+        for change, pointer in (
+            ({"largest": 9}, "/largest"),
+            ({"smallest": 9}, "/smallest"),
+            ({"largest": 7, "exclude": ["bias"]}, "/largest"),
+        ):
+            answer = api.post("/v1/jobs", asked | change)
+            problem(answer, 422, "incompatible_inputs", pointer)
+    assert api.post("/v1/jobs", {**asked, "largest": 8, "smallest": 8}).status_code == 202
 
 
 def test_a_direction_over_data_that_the_job_lacks(api: Caller, run: Pushed) -> None:

@@ -38,6 +38,15 @@ def test_a_program_is_checked_and_queued(api: Caller) -> None:
     assert [job["state"] for job in jobs] == ["queued"]
 
 
+def test_what_counts_alike_in_the_loss_is_the_models(api: Caller) -> None:
+    program = api.put(read(MLP, "program.pt2"))
+    plain = api.create("/v1/models", body(program))
+    assert plain["loss_options"] == {"reduction": "sample"}
+    pooled = api.create("/v1/models", body(program, loss_options={"reduction": "position"}))
+    assert pooled["loss_options"] == {"reduction": "position"}
+    assert api.get(f"/v1/models/{pooled['id']}").json() == pooled
+
+
 def test_two_models_may_share_a_name(api: Caller) -> None:
     program = api.put(read(MLP, "program.pt2"))
     first, second = (api.create("/v1/models", body(program, name="twin")) for _ in range(2))
@@ -135,6 +144,8 @@ def test_an_unknown_architecture(api: Caller) -> None:
         ({"name": ""}, "/name"),
         ({"name": "a\u0000b"}, "/name"),
         ({"loss": "hinge"}, "/loss"),
+        ({"loss_options": {"reduction": "sum"}}, "/loss_options/reduction"),
+        ({"loss_options": {"label_smoothing": 0.1}}, "/loss_options/label_smoothing"),
         ({"tags": ["ok", "not ok!"]}, "/tags"),
         ({"metadata": {"a": "\u0000"}}, "/metadata"),
         ({"metadata": {"a": "x" * 70_000}}, "/metadata"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
 from service.domain.results import DatasetGrid, DatasetTile, GridResult
-from service.figures import Caption, FigureOptions, View
+from service.figures import Caption, FigureOptions, NetworkPlace, View
 
 Array = NDArray[np.float64]
 Field = Callable[[Array, Array], Array]
@@ -108,6 +108,24 @@ def line_of(
     )
 
 
+def told_apart(
+    grid: GridResult, roles: list[str], at: list[list[float]], loss: list[list[float]]
+) -> GridResult:
+    """The grid with networks' own losses, [data set][network]; the first is what is shown."""
+    own = np.array(loss)
+    arrays = {
+        "roles": np.array(roles),
+        "at": np.array(at),
+        "itself": np.arange(len(roles)) > 0,
+        "loss": own,
+        "stderr": 0.01 * own,
+        "accuracy": hits(own),
+        "status": status_of(own),
+    }
+    attached = {f"network.{name}": values for name, values in arrays.items()}
+    return replace(grid, attachments={**grid.attachments, **attached})
+
+
 def marked(grid: GridResult, where: Mapping[CellStatus, tuple[slice, slice]]) -> GridResult:
     """The grid with some cells turned into ones without a value."""
     first = grid.datasets[0]
@@ -158,6 +176,36 @@ IN_EVERY_VIEW: Final = {
     "clipped",
     "dense-levels",
 }
+
+LINE_APART: Final = told_apart(
+    line_of(
+        {"train": lambda a: 0.02 + 1.3 * a**2, "test": lambda a: 0.31 + 1.4 * a**2},
+        span(-0.5, 1.5, 51),
+    ),
+    ["origin", "target"],
+    [[0.0, 0.0], [1.0, 0.0]],
+    [[0.02, 0.12], [0.31, 0.38]],
+)
+THROUGH: Final = replace(
+    CAPTION,
+    origin="checkpoint \u201csgd\u201d",
+    networks=(
+        NetworkPlace("x", "checkpoint \u201cadam\u201d", (1.0, 0.0)),
+        NetworkPlace("y", "checkpoint \u201clamb\u201d", (0.0, 1.0)),
+    ),
+)
+
+
+def through_three() -> GridResult:
+    """A plane through three networks that lie higher on it than they are."""
+    grid = plane_of(bowl, span(-0.5, 1.5, 21), span(-0.25, 1.25, 16))
+    places = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    a, b = np.array(places).T
+    data = grid.datasets[0]
+    anchors = data_of("test", bowl(a, b), bowl(a, b), None, hits(bowl(a, b))).anchors
+    grid = replace(grid, anchors=np.array(places), datasets=(replace(data, anchors=anchors),))
+    return told_apart(grid, ["origin", "x", "y"], places, [[0.05, 0.376, 0.41]])
+
 
 SIDE: Final = span(-1, 1, 25)
 
@@ -274,6 +322,12 @@ def cases() -> dict[str, Case]:
             )
         ),
         "line-no-values": Case(line_of({"train": lambda a: a * np.nan}, SIDE)),
+        "line-apart": Case(LINE_APART),
+        "line-apart-one": Case(LINE_APART).but(dataset="train", theme="dark", width=400),
+        "plane-through-three": Case(through_three(), FigureOptions(caption=THROUGH)),
+        "relief-through-three": Case(through_three(), FigureOptions(caption=THROUGH)).but(
+            view=View.SURFACE, width=500
+        ),
         "line-constant": Case(line_of({"train": lambda a: 0 * a}, SIDE)),
         "huge": rough.but(width=4000, view=View.FILLED),
     }

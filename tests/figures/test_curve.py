@@ -7,7 +7,16 @@ import pytest
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from tests.figures.cases import LINE, Case, cases, line_of, parabola, span
+from tests.figures.cases import (
+    LINE,
+    LINE_APART,
+    Case,
+    cases,
+    line_of,
+    parabola,
+    span,
+    told_apart,
+)
 from tests.figures.sight import Sight, look
 
 
@@ -46,6 +55,36 @@ def test_lines_pass_through_every_point_and_both_ends() -> None:
             marks = sight.labelled(f"end loss {grid.name}", Line2D)
             assert any(sight.points(m) == pytest.approx(np.array([[at, value]])) for m in marks)
     assert "origin (α = 0) and target (α = 1)" in sight.legend
+
+
+def test_a_network_is_marked_apart_from_what_the_line_gives() -> None:
+    sight = look(Case(LINE_APART))
+    for grid, own in zip(LINE_APART.datasets, (0.12, 0.38), strict=True):
+        (sign,) = sight.labelled(f"own loss {grid.name}", Line2D)
+        assert sight.points(sign) == pytest.approx(np.array([[1.0, own]]))
+        assert sign.get_marker() == "D"
+        ends = sight.labelled(f"end loss {grid.name}", Line2D)
+        assert not any(np.allclose(sight.points(end), sight.points(sign)) for end in ends)
+        (accuracy,) = sight.labelled(f"own accuracy {grid.name}", Line2D)
+        assert accuracy.axes is sight.axes("right")
+    assert "a network itself, with its own running statistics" in sight.legend
+    assert "origin (α = 0) and target (α = 1), as on the line" in sight.legend
+    one = look(cases()["line-apart-one"])
+    (tie,) = one.labelled("tie own loss train", Line2D)
+    assert sorted(np.asarray(tie.get_ydata())) == pytest.approx([0.12, 1.32])
+    assert "itself" not in " ".join(look(Case(LINE)).legend)
+
+
+def test_a_scale_reaches_a_network_below_its_line() -> None:
+    low = told_apart(
+        line_of({"train": lambda a: 5 + a}, span(0, 1, 5)),
+        ["origin", "target"],
+        [[0.0, 0.0], [1.0, 0.0]],
+        [[5.0, 0.1]],
+    )
+    sight = look(Case(low).but(log=False))
+    bottom, _ = sight.axes("left").get_ylim()
+    assert bottom < 0.1
 
 
 def test_holes_interrupt_the_line_and_are_hatched_and_counted() -> None:

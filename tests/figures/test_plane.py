@@ -19,6 +19,7 @@ from tests.figures.cases import (
     CAPTION,
     PARTIAL,
     SIDE,
+    THROUGH,
     VOIDS,
     Case,
     bowl,
@@ -235,3 +236,27 @@ def test_lines_and_areas_share_one_colour_scale() -> None:
     sight = look(cases()["smooth-contour"])
     ticks = [c for c in sight.axes("colour bar").collections if isinstance(c, LineCollection)]
     assert ticks, "the bar shows the levels"
+
+
+def drawn(sight: Sight, role: str) -> int:
+    """Marks of a network that are not the legend's."""
+    signs = sight.labelled(f"network {role}", Line2D)
+    return sum(sign.axes is not None for sign in signs)
+
+
+@pytest.mark.parametrize("view", PLANE_VIEWS)
+def test_every_network_of_a_plane_is_marked_and_named_with_its_own_loss(view: View) -> None:
+    sight = look(cases()["plane-through-three"].but(view=view))
+    assert (drawn(sight, "x"), drawn(sight, "y")) == (1, 1)
+    assert "checkpoint \u201cadam\u201d: loss 0.376 itself, 2.15 on the plane" in sight.legend
+    assert "checkpoint \u201clamb\u201d: loss 0.41 itself, 1.35 on the plane" in sight.legend
+    words = [text.get_text() for text in sight.page.figure.texts]
+    assert any("on a plane through three networks" in text for text in words)
+
+
+def test_a_network_beyond_the_grid_is_told_and_not_drawn() -> None:
+    grid = plane_of(bowl, span(-1, 0.5, 7), span(-1, 1, 7))
+    sight = look(Case(grid, FigureOptions(caption=THROUGH)))
+    assert (drawn(sight, "x"), drawn(sight, "y")) == (0, 1)
+    said = "checkpoint \u201cadam\u201d (beyond the grid, at α = 1, β = 0)"
+    assert said in sight.legend

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.ledger import audit
 from tests.features.caller import Caller, problem
 from tests.features.pushed import Pushed
+from tests.support.ledger import audit_of
 from tests.support.serving import Serving
 
 AT = "/v1/aliases/http"
@@ -72,7 +72,7 @@ def test_an_alias_from_first_to_last(running: Serving, promoter: Caller, pushed:
     rest = promoter.get(f"{AT}/first/history", cursor=page.json()["next_cursor"]).json()
     assert [m["revision"] for m in page.json()["items"] + rest["items"]] == [4, 3, 2, 1]
     with running.services.database.transaction() as session:
-        entries = audit.of_entity(session, "http/first")
+        entries = audit_of(session, "http/first")
     assert [entry.action for entry in entries] == ["alias.moved"] * 2 + [
         "alias.removed",
         "alias.moved",

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.ledger import audit
 from tests.features.caller import Caller, problem
+from tests.support.ledger import audit_of
 from tests.support.serving import Serving
 
 
@@ -35,7 +35,7 @@ def test_a_key_from_first_to_last(running: Serving, admin: Caller) -> None:
         problem(http.get("/v1/keys/me"), 401, "unauthenticated")
     assert admin.http.delete(f"/v1/keys/{key['id']}").json() == ended.json()
     with running.services.database.transaction() as session:
-        actions = [entry.action for entry in audit.of_entity(session, key["id"])]
+        actions = [entry.action for entry in audit_of(session, key["id"])]
     assert actions[:2] == ["key.created", "key.revoked"]
 
 

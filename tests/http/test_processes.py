@@ -1,4 +1,4 @@
-"""`python -m service.main` as an operator runs it."""
+"""The processes of `lossatlas-server` as an operator runs them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from service.settings import Settings
 from tests.support.servers import fresh_database
 
 ROOT = Path(__file__).parents[2]
+SERVER = Path(sys.executable).with_name("lossatlas-server")
 MIB = 1 << 20
 
 
@@ -42,8 +43,7 @@ def environment(settings: Settings, **changes: str) -> dict[str, str]:
 
 def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "service.main", *arguments],
-        cwd=ROOT,
+        [SERVER, *arguments],
         env=env,
         capture_output=True,
         text=True,
@@ -56,8 +56,7 @@ def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str
 def api(env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running process and its address, which it tells on standard error."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "service.main", "api"],
-        cwd=ROOT,
+        [SERVER, "api"],
         env=env,
         stderr=subprocess.PIPE,
         text=True,
@@ -81,7 +80,7 @@ def api(env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def secret(env: dict[str, str], *arguments: str) -> str:
-    made = run(env, "create_key", "--name", "operator", *arguments)
+    made = run(env, "create-key", "--name", "operator", *arguments)
     assert made.returncode == 0, made.stderr
     return made.stdout.strip()
 
@@ -143,13 +142,14 @@ def test_what_is_wrong_is_said_in_a_line(settings: Settings, database_url: str) 
         assert told.returncode == 1
         assert f"cannot listen on 127.0.0.1 port {port}" in told.stderr.splitlines()[-1]
     told = run(environment(settings, LOSSATLAS_PORT="many"), "api")
-    assert (told.returncode, len(told.stderr.splitlines())) == (1, 1), told.stderr
+    assert (told.returncode, len(told.stderr.splitlines())) == (2, 1), told.stderr
+    assert "port: Input should be a valid integer" in told.stderr
     with fresh_database(database_url) as empty:
         env = environment(settings, DATABASE_URL=empty)
         for command in ("api", "relay"):
             told = run(env, command)
             assert (told.returncode, len(told.stderr.splitlines())) == (1, 1), told.stderr
-            assert "python -m service.main migrate" in told.stderr
+            assert "lossatlas-server migrate" in told.stderr
         assert run(env, "migrate").returncode == 0
         assert run(env, "migrate").returncode == 0
         assert secret(env, "--role", "admin").startswith("la_")
@@ -159,7 +159,7 @@ def test_what_is_wrong_is_said_in_a_line(settings: Settings, database_url: str) 
     "arguments", [("--role", "god"), ("--role", "reader", "--project", "Not One"), ()]
 )
 def test_keys_that_cannot_be(settings: Settings, arguments: tuple[str, ...]) -> None:
-    told = run(environment(settings), "create_key", "--name", "x", *arguments)
+    told = run(environment(settings), "create-key", "--name", "x", *arguments)
     assert told.returncode == 2
     assert "Traceback" not in told.stderr
 

@@ -22,10 +22,10 @@ from service.domain.problems import Problem
 from service.identity import Provider
 from service.identity import provider as provider_module
 from service.identity.fetching import unavailable
-from service.ledger import audit
 from service.ledger.sqltext import run
 from service.settings import Settings
 from tests.features.caller import Caller, problem
+from tests.support.ledger import audit_of
 from tests.support.provider import IdentityProvider, identity_provider, public, rsa_key
 from tests.support.serving import Serving, serving
 
@@ -119,7 +119,7 @@ def test_a_token_gives_a_key_for_an_hour_once(
         again = problem(sent(nobody, token), 401, "token_refused")
     assert "exchanged already" in again["detail"]
     with running.services.database.transaction() as session:
-        (entry,) = audit.of_entity(session, given["key_id"])
+        (entry,) = audit_of(session, given["key_id"])
     assert entry.action == "key.exchanged"
     assert entry.data["trust"] == trust["id"]
     assert entry.data["repository_id"] == "7654321"
@@ -316,7 +316,7 @@ def test_a_trust_from_first_to_last(
     token = provider.signed(github(provider, environment="production"))
     problem(sent(nobody, token, project="rota"), 401, "token_refused")
     with running.services.database.transaction() as session:
-        told = [entry.action for entry in audit.of_entity(session, made["id"])]
+        told = [entry.action for entry in audit_of(session, made["id"])]
     assert told == ["trust.created", "trust.revoked", "trust.revoked"]
     problem(admin.get("/v1/identity/trusts/tru_" + "0" * 26), 404, "not_found")
     problem(admin.http.delete("/v1/identity/trusts/tru_" + "0" * 26), 404, "not_found")

@@ -12,12 +12,12 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from service.domain.rights import RightsRule, rights_of
-from service.ledger import audit
 from service.ledger.sqltext import rows, run
 from service.sessions.organisation import Attempt
 from service.settings import Settings
 from tests.features.caller import problem
 from tests.identity.browser import Browser, browser
+from tests.support.ledger import audit_of
 from tests.support.provider import CLIENT, SECRET, IdentityProvider, identity_provider
 from tests.support.serving import Serving, serving
 
@@ -105,7 +105,7 @@ def test_from_the_click_to_the_session(running: Serving, provider: IdentityProvi
         )
     with running.services.database.transaction() as session:
         (person,) = rows(session, "SELECT * FROM people WHERE subject = 'u-1'")
-        told = audit.of_entity(session, person["id"])
+        told = audit_of(session, person["id"])
     assert (person["name"], person["email"]) == ("Ada <b>", "ada@example.org")
     assert [entry.action for entry in told] == ["person.created", "person.signed_in"]
     assert {entry.key_id for entry in told} == {me["id"]}

@@ -13,11 +13,11 @@ from service.http.cookies import session_cookie
 from service.http.crosssite import same_origin
 from service.http.limits import RateLimit
 from service.http.redirects import local
-from service.ledger import audit
 from service.ledger.sqltext import rows, run
 from service.settings import Settings
 from tests.features.caller import Caller, problem
 from tests.identity.browser import Browser, browser, hidden
+from tests.support.ledger import audit_of
 from tests.support.serving import Serving, serving
 
 NEW_KEY = {"name": "made in a browser", "role": "reader"}
@@ -78,7 +78,7 @@ def test_the_secret_is_stored_nowhere_and_signing_in_and_out_is_on_record(
         assert person.cookie() not in str(row)
     person.send("/sign-out", {"csrf_token": token_of(person)})
     with running.services.database.transaction() as session:
-        told = audit.of_entity(session, row["id"])
+        told = audit_of(session, row["id"])
     assert [entry.action for entry in told] == ["session.opened", "session.ended"]
     assert {entry.key_id for entry in told} == {me}
 

@@ -14,13 +14,13 @@ from typing import Any
 import lossatlas
 import pytest
 
-from service.ledger import audit
 from service.ledger.sqltext import rows, run
 from service.settings import Settings
 from tests.features.by_hand import ByHand
 from tests.features.caller import Caller, problem
 from tests.features.pushed import push
 from tests.features.reference import MLP
+from tests.support.ledger import audit_of
 from tests.support.serving import Serving, serving
 
 PROJECT = "shared"
@@ -75,7 +75,7 @@ def test_off_by_default(running: Serving, admin: Caller, member: Caller, landsca
     turn(admin, True)
     turn(admin, False)
     with running.services.database.transaction() as session:
-        told_ = [e.data for e in audit.of_entity(session, PROJECT) if e.action == "project.sharing"]
+        told_ = [e.data for e in audit_of(session, PROJECT) if e.action == "project.sharing"]
     assert told_[-2:] == [{"sharing": True}, {"sharing": False}]
 
 
@@ -149,7 +149,7 @@ def test_dead_links_are_all_alike(
     assert dead(link["url"]) == unknown
     assert member.http.delete(f"/v1/shares/{link['id']}").json() == ended.json()
     with running.services.database.transaction() as session:
-        told = audit.of_entity(session, link["id"])
+        told = audit_of(session, link["id"])
     assert [entry.action for entry in told][:2] == ["share.created", "share.revoked"]
 
 

@@ -26,6 +26,7 @@ from service.ledger.identity import new_id
 from service.ledger.records import KeyRecord, Role
 from tests.ledger.test_claims import together
 from tests.ledger.world import SIGNATURE, World, digest
+from tests.support.ledger import audit_of, project_names
 
 
 def key_for(world: World, *allowed: str, role: Role = "reader") -> KeyRecord:
@@ -95,7 +96,7 @@ def test_projects_are_made_on_first_use(world: World) -> None:
         projects.ensure(session, "beta")
         projects.ensure(session, "alpha")
         projects.ensure(session, "beta")
-        assert projects.names(session) == ["alpha", "beta"]
+        assert project_names(session) == ["alpha", "beta"]
 
 
 def test_the_audit_keeps_who_did_what(world: World) -> None:
@@ -104,7 +105,7 @@ def test_the_audit_keeps_who_did_what(world: World) -> None:
             session, key_id=world.key.id, action="key.revoke", entity_id="e", data={"a": 1}
         )
         audit.record(session, key_id=None, action="boot", entity_id="e")
-        found = audit.of_entity(session, "e")
+        found = audit_of(session, "e")
     assert [(a.action, a.key_id, a.data) for a in found] == [
         ("key.revoke", world.key.id, {"a": 1}),
         ("boot", None, {}),
@@ -195,6 +196,8 @@ def test_the_same_program_is_ingested_once(world: World) -> None:
     assert sees(world, twin.graph, key_for(world, "beta"))
     # another loss is another question to the worker
     assert world.model(ready=False, program=first.program, loss="mse").state == "checked"
+    pooled = world.model(ready=False, program=first.program, loss_options={"reduction": "position"})
+    assert (pooled.state, pooled.loss_options) == ("checked", {"reduction": "position"})
 
 
 def test_models_are_filtered_and_paged(world: World) -> None:

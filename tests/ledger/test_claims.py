@@ -14,6 +14,7 @@ from service.ledger import claims, jobs, units
 from service.ledger.records import ClaimedUnit
 from service.ledger.units import StaleAttempt
 from tests.ledger.world import PROBLEM, World, digest
+from tests.support.ledger import unit_of
 
 
 def together(count: int, work: Callable[[int], object]) -> None:
@@ -182,7 +183,7 @@ def test_a_beat_prolongs_the_lease_and_tells_progress(world: World) -> None:
             )
             == "ok"
         )
-        unit = units.get(session, claimed.unit.id)
+        unit = unit_of(session, claimed.unit.id)
     assert unit is not None
     assert unit.cells_done == 1
     assert unit.lease_until is not None
@@ -196,7 +197,7 @@ def test_a_beat_cannot_claim_more_cells_than_the_tile_has(world: World) -> None:
     for said, kept in ((99, 1), (0, 1)):
         with world.database.transaction() as session:
             units.beat(session, claimed.unit.id, 1, cells_done=said, lease_seconds=60)
-            unit = units.get(session, claimed.unit.id)
+            unit = unit_of(session, claimed.unit.id)
         assert unit is not None
         assert unit.cells_done == kept
 
@@ -224,7 +225,7 @@ def test_release_counts_no_death_and_hints(world: World) -> None:
     claimed = world.claim()
     with world.database.transaction() as session:
         units.release(session, claimed.unit.id, claimed.unit.attempt)
-        unit = units.get(session, claimed.unit.id)
+        unit = unit_of(session, claimed.unit.id)
     assert unit is not None
     assert (unit.state, unit.deaths, unit.lease_until) == ("ready", 0, None)
     assert "unit_released" in world.events(job.id)

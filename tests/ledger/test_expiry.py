@@ -5,6 +5,7 @@ from __future__ import annotations
 from service.ledger import jobs, units
 from service.ledger.records import ExpiredUnit
 from tests.ledger.world import PROBLEM, World
+from tests.support.ledger import unit_of
 
 
 def expire(world: World) -> list[ExpiredUnit]:
@@ -31,7 +32,7 @@ def test_a_dead_workers_unit_is_ready_again_with_a_hint(world: World) -> None:
     kill(world, claimed.unit.id)
     assert expire(world) == [ExpiredUnit(claimed.unit.id, job.id, "doomed", 1, poison=False)]
     with world.database.transaction() as session:
-        unit = units.get(session, claimed.unit.id)
+        unit = unit_of(session, claimed.unit.id)
     assert unit is not None
     assert (unit.state, unit.deaths, unit.attempt) == ("ready", 1, 1)
     assert world.events(job.id)[-1] == "unit_redone"

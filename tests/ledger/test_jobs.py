@@ -339,7 +339,7 @@ def test_pages_are_stable_while_jobs_arrive(world: World) -> None:
 
 def test_jobs_are_filtered(world: World) -> None:
     alpha, beta = world.model("alpha"), world.model("beta")
-    one = world.submit(alpha, tags=("red",))
+    one = world.submit(alpha)
     two = world.submit(beta, kind="interpolation")
     cancel(world, two.id)
 
@@ -355,7 +355,6 @@ def test_jobs_are_filtered(world: World) -> None:
     assert ids(state="cancelled") == {two.id}
     assert ids(kind="interpolation") == {two.id}
     assert ids(model_id=alpha.id) == {one.id}
-    assert ids(tag="red") == {one.id}
     assert len(ids(kind="ingest")) == 2
 
 

@@ -149,17 +149,6 @@ def test_the_limit_holds_and_the_oldest_come_first(world: World) -> None:
     assert [m.payload["job"] for m in take(world, 2)] == made[:2]
 
 
-def test_other_topics_are_sent_once(world: World) -> None:
-    with world.database.transaction() as session:
-        outbox.put(session, "webhook", {"url": "https://example.org"}, job_id=None)
-    for expected in (1, 0):
-        with world.database.transaction() as session:
-            due = outbox.take_due(session, 10, resend_after_seconds=RESEND, topic="webhook")
-            outbox.mark_sent(session, [m.id for m in due])
-        assert len(due) == expected
-        pass_time(world, RESEND + 1)
-
-
 def test_readiness_and_events_are_notified_once_committed(world: World) -> None:
     new = world.new_job(world.model())
     with world.database.listen(["lossatlas_hint", "lossatlas_job"]) as listening:

@@ -8,6 +8,7 @@ from service.domain.units import SamplingPlan, SamplingRound
 from service.ledger import jobs, objects, units
 from service.ledger.records import ClaimedUnit, JobRecord
 from tests.ledger.world import World, digest
+from tests.support.ledger import units_of
 
 FIRST = SamplingRound(object=digest("round 0"), cells=4, tile_cells=2)
 SECOND = SamplingRound(object=digest("round 1"), cells=3, tile_cells=2)
@@ -56,7 +57,7 @@ def test_a_round_joins_the_plan_and_its_tiles_follow_the_others(world: World) ->
     assert job.plan is not None
     assert [r["object"] for r in job.plan["sampling"]["rounds"]] == [FIRST.object, SECOND.object]
     with world.database.transaction() as session:
-        tiles = [u for u in units.of_job(session, job.id) if u.kind == "tile"]
+        tiles = [u for u in units_of(session, job.id) if u.kind == "tile"]
         assert objects.visible(session, SECOND.object, world.key)
     assert [(t.seq, t.start, t.stop) for t in tiles] == [
         (0, 0, 2),

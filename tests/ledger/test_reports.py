@@ -14,6 +14,7 @@ from service.ledger.records import ClaimedUnit, NewLandscape
 from service.ledger.session import Database
 from tests.ledger.test_claims import together
 from tests.ledger.world import PROBLEM, SIGNATURE, World, digest
+from tests.support.ledger import units_of
 
 
 def test_an_ingest_makes_the_model_ready_and_lets_its_jobs_go(world: World) -> None:
@@ -76,7 +77,7 @@ def test_a_refused_model_fails_the_jobs_that_waited_and_those_to_come(world: Wor
 def test_a_plan_writes_tiles_in_the_order_of_the_plan(world: World) -> None:
     job = world.planned(points=7, tile_cells=3)
     with world.database.transaction() as session:
-        tiles = [u for u in units.of_job(session, job.id) if u.kind == "tile"]
+        tiles = [u for u in units_of(session, job.id) if u.kind == "tile"]
     assert [(t.seq, t.start, t.stop) for t in tiles] == [(0, 0, 3), (1, 3, 6), (2, 6, 7)]
     assert (job.phase, job.cells_total, job.cells_done) == ("tile", 7, 0)
     assert job.plan is not None

@@ -14,6 +14,7 @@ from service.ledger.session import Database, driver_url
 from service.ledger.sqltext import run
 from tests.ledger.conftest import libpq
 from tests.ledger.world import World
+from tests.support.ledger import project_names
 
 
 def terminate(url: str, application: str) -> int:
@@ -30,7 +31,7 @@ def terminate(url: str, application: str) -> int:
 
 def names(database: Database) -> list[str]:
     with database.transaction() as session:
-        return projects.names(session)
+        return project_names(session)
 
 
 def test_a_clean_exit_commits(database: Database) -> None:

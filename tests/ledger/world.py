@@ -23,6 +23,7 @@ from service.ledger.records import (
 )
 from service.ledger.session import Database
 from service.ledger.sqltext import rows, run
+from tests.support.ledger import units_of
 
 SIGNATURE: dict[str, Any] = {"parameters": [], "buffers": [], "inputs": [], "outputs": []}
 PROBLEM = {"code": "computation_failed", "detail": "it did not work"}
@@ -255,7 +256,7 @@ class World:
         """The units' states by kind, in order."""
         found: dict[str, list[str]] = {}
         with self.database.transaction() as session:
-            for unit in units.of_job(session, job_id):
+            for unit in units_of(session, job_id):
                 found.setdefault(unit.kind.value, []).append(unit.state.value)
         return found
 

@@ -37,6 +37,24 @@ class Small(nn.Module):
         q = x[:, None, None]
         return self.head(F.scaled_dot_product_attention(q, q, q)[:, 0, 0])
 
+class Hard(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 5), nn.Linear(5, 4)
+        self.gates = nn.Hardsigmoid(), nn.Hardsigmoid(inplace=True)
+        self.centres = nn.Parameter(torch.randn(3, 4))
+        self.example_inputs = torch.zeros(2, 6)
+
+    def forward(self, x):
+        hidden = self.gates[0](self.first(x))
+        hidden = self.second(hidden)
+        kept = hidden.clone()
+        self.gates[1](kept)
+        heads = kept.view(len(x), 1, 4).expand(-1, 2, -1)
+        seen = torch.tensor([[True, False], [True, True]])
+        mixed = F.scaled_dot_product_attention(heads, heads * hidden[:, None], heads, seen)
+        return torch.cdist(mixed.mean(1), self.centres)
+
 ready = Small(4)
 
 class Mute(nn.Module):
@@ -49,6 +67,7 @@ def number():
 _ENTRIES = """
 [lossatlas.architectures]
 small = brought:Small
+hard = brought:Hard
 ready = brought:ready
 mute = brought:Mute
 number = brought:number
@@ -123,6 +142,34 @@ def test_its_network_is_the_modules_function(package: Path) -> None:
     assert peak_activation_bytes(network.at(parameters, buffers), (x,)) > 0
 
 
+def test_its_second_derivative_is_that_of_the_modules_function(package: Path) -> None:
+    """Of functions for which PyTorch has none: central differences of the module's gradient."""
+    network = build_architecture("hard", {})
+    module: nn.Module = sys.modules["brought"].Hard().double()
+    parameters = {n: p.detach() for n, p in module.named_parameters()}
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    v = {n: torch.randn(p.shape, generator=generator).double() for n, p in parameters.items()}
+    with torch.inference_mode():
+        values = network.at(parameters, {})(x)
+    assert torch.allclose(network(parameters, {}, x), values, rtol=1e-12)
+
+    def ours(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+        return network(weights, {}, x).square().sum()
+
+    def gradient(step: float) -> dict[str, torch.Tensor]:
+        leaves = {n: (p + step * v[n]).requires_grad_() for n, p in parameters.items()}
+        out = torch.func.functional_call(module, leaves, (x,)).square().sum()
+        return dict(zip(leaves, torch.autograd.grad(out, list(leaves.values())), strict=True))
+
+    found, back = torch.func.vjp(torch.func.grad(ours), parameters)
+    ahead, behind, here = gradient(1e-5), gradient(-1e-5), gradient(0.0)
+    for name, product in back(v)[0].items():
+        assert torch.allclose(found[name], here[name], rtol=1e-6, atol=1e-6)
+        wanted = (ahead[name] - behind[name]) / 2e-5
+        assert torch.allclose(product, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_a_module_that_is_registered_itself(package: Path) -> None:
     assert build_architecture("ready", {}).parameters["head.weight"].shape == (3, 4)
 
@@ -130,7 +177,12 @@ def test_a_module_that_is_registered_itself(package: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "config", "code", "words"),
     [
-        ("smal", {}, "architecture_unknown", "installed here: gone, mute, number, ready, small"),
+        (
+            "smal",
+            {},
+            "architecture_unknown",
+            "installed here: gone, hard, mute, number, ready, small",
+        ),
         ("gone", {}, "architecture_unknown", "cannot be imported"),
         ("small", {"widht": 3}, "not_supported", "width (default 8), depth (default 1)"),
         ("small", {"width": -1}, "not_supported", "width must be positive"),

@@ -121,6 +121,45 @@ def test_in_bfloat16_the_combination_is_the_more_exact_one(mlp: Case) -> None:
     )
 
 
+class Places(nn.Module):
+    """Four classes at each of five places of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.last = nn.Linear(3072, 64), nn.Linear(64, 20)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.last(torch.relu(self.wide(images.flatten(1)))).unflatten(1, (4, 5))
+        return out
+
+
+def test_combined_products_give_the_mean_over_positions_too(tmp_path: Path) -> None:
+    images = torch.randn(90, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    case = exported(lambda: seeded(Places), (images,), tmp_path)
+    targets = torch.arange(450).reshape(90, 5) % 4
+    targets[::3, 1:] = -100
+    targets[7] = -100
+    loss = Loss.named("cross_entropy", {"reduction": "position"})
+    x, y = (_direction(case, seed) for seed in (1, 2))
+    found = []
+    for precision, combined in (
+        (Precision.FLOAT64, False),
+        (Precision.FLOAT32, False),
+        (Precision.FLOAT32, True),
+    ):
+        setting = Setting(case.network(), loss, 32, precision)
+        data = Dataset("places", (images,), targets)
+        evaluator = plane_evaluator(setting, case.point, x, y, [data], combine_first=combined)
+        (cell,) = evaluator.evaluate([(0.7, -1.0)])
+        found.append(cell.datasets[0])
+    truth, direct, combined_first = found
+    assert truth.samples == 89
+    for got in (direct, combined_first):
+        assert got.loss == pytest.approx(truth.loss, rel=1e-6)
+        assert got.stderr == pytest.approx(truth.stderr, rel=1e-5)
+        assert got.accuracy == pytest.approx(truth.accuracy, rel=1e-12)
+
+
 def _context(case: Case, precision: Precision) -> JobContext:
     return JobContext(
         job="job_1",

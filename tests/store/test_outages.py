@@ -24,6 +24,8 @@ from service.settings import Settings
 from service.store.keys import figure_key, upload_key
 from service.store.objects import ObjectStore
 
+pytestmark = pytest.mark.server
+
 FIGURE = figure_key("lsc_01k" + "0" * 23, digest_bytes(b"figure"), "png")
 PROMPT_SECONDS = 6.0
 READY_SECONDS = 60.0

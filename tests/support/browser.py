@@ -6,6 +6,7 @@ Found on the machine, or installed from Debian's packages where that is allowed.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -45,25 +46,32 @@ _SECONDS = 60.0
 
 def chromium() -> str:
     """Chromium's path. Raises RuntimeError saying how to get it."""
-    for name in _NAMES:
-        found = shutil.which(name)
-        if found is not None:
-            return found
-    if os.geteuid() == 0 and shutil.which("apt-get") is not None:
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (
-            ["apt-get", "update", "-q"],
-            ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"],
-        ):
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=False
-            )
-            if done.returncode != 0:
-                raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()[-400:]}")
-        found = shutil.which("chromium")
-        if found is not None:
-            return found
-    raise RuntimeError("these tests need Chromium; as root: apt-get install -y chromium")
+    found = _found()
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get") is not None:
+        # processes of tests beside each other would be in each other's way
+        with (Path(tempfile.gettempdir()) / "lossatlas-tests-chromium.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            found = _found() or _installed()
+    if found is None:
+        raise RuntimeError("these tests need Chromium; as root: apt-get install -y chromium")
+    return found
+
+
+def _found() -> str | None:
+    return next((found for name in _NAMES if (found := shutil.which(name)) is not None), None)
+
+
+def _installed() -> str | None:
+    """Installs it from Debian's packages. Raises RuntimeError."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ["apt-get", "update", "-q"],
+        ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"],
+    ):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()[-400:]}")
+    return shutil.which("chromium")
 
 
 class BrowserPage:

@@ -99,8 +99,9 @@ class Live:
         self.process = subprocess.Popen(
             [
                 sys.executable,
+                "-P",
                 "-m",
-                "service.embedded.command",
+                "service",
                 "up",
                 "--data",
                 str(self.folder),

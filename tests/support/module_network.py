@@ -25,6 +25,12 @@ class Spec:
     dtype: str
 
 
+@dataclass(frozen=True)
+class Filters:
+    view: tuple[int, ...]
+    dims: tuple[int, ...]
+
+
 class ModuleNetwork:
     """The module's function; the module's own values are never used nor changed."""
 
@@ -33,9 +39,12 @@ class ModuleNetwork:
         self.parameters = {n: _spec(p) for n, p in module.named_parameters()}
         self.buffers = {n: _spec(b) for n, b in module.named_buffers()}
         self.normalisation_parameters = frozenset(_names(module, _NORMALISATIONS))
-        self.transposed_parameters = frozenset(
-            n for n in _names(module, _TRANSPOSED) if n.endswith("weight")
-        )
+        self.filters = {
+            f"{name}.weight".lstrip("."): Filters((g, i // g, o, *kernel), (0, 2))
+            for name, child in module.named_modules()
+            if isinstance(child, _TRANSPOSED)
+            for g, (i, o, *kernel) in [(child.groups, child.weight.shape)]
+        }
         self.input_names = input_names
 
     def __call__(

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 from minio import Minio
@@ -75,10 +76,10 @@ class Servers:
 def running(folder: Path) -> Iterator[Servers]:
     """Starts, beside each other, those that the environment does not name; stops them after."""
     given = {
-        name: os.environ[name]
-        for name in ("DATABASE_URL", "BROKER_URL", *S3_VARIABLES)
-        if os.environ.get(name)
+        name: os.environ[name] for name in ("DATABASE_URL", *S3_VARIABLES) if os.environ.get(name)
     }
+    if os.environ.get("BROKER_URL"):
+        given["BROKER_URL"] = own_broker(os.environ["BROKER_URL"])
     logs = folder / "logs"
     servers = Servers(given)
     # the slowest to be ready is started first
@@ -114,7 +115,22 @@ def surroundings() -> Iterator[dict[str, str]]:
             )
         if os.environ.get("S3_ENDPOINT"):
             environment["S3_BUCKET"] = made.enter_context(fresh_bucket(os.environ))
+        if os.environ.get("BROKER_URL"):
+            environment["BROKER_URL"] = own_broker(os.environ["BROKER_URL"])
         yield environment
+
+
+def own_broker(url: str) -> str:
+    """The broker for this process of tests: of a Redis or Valkey a database of its own.
+
+    Processes beside each other (pytest-xdist) would take each other's hints. RabbitMQ has no such
+    thing without an administrator: tests against one run in a single process.
+    """
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    parts = urlsplit(url)
+    if not number or parts.scheme not in ("redis", "rediss"):
+        return url
+    return parts._replace(path=f"/{int(number) + 1}").geturl()
 
 
 def libpq(url: str) -> str:

@@ -4,6 +4,7 @@ tiles that have the same bits wherever and in whatever pieces they are computed.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from service.domain.problems import Problem
 from service.domain.results import Tile
 from tests.support.module_network import ModuleNetwork
 from workers.computation.context import JobContext
-from workers.computation.directions import build_direction, read_direction
+from workers.computation.directions import make_direction, read_direction
 from workers.computation.evaluators import Space, build_evaluator
 from workers.computation.failures import judge
 from workers.computation.preparation import Prepared, prepare
@@ -111,38 +112,47 @@ def test_preparing_twice_gives_the_same_plan_and_the_same_bytes(context: JobCont
     assert first.body["cell_seconds"] > 0
 
 
-def test_an_earlier_choice_is_taken_as_far_as_the_data_allow(context: JobContext) -> None:
-    known = {"batch_size": 16, "channels_last": False, "device": "cpu"}
-    taken = prepare(context, _surface_request(batching=known))
-    assert (taken.space.batch_size, taken.space.channels_last) == (16, False)
-    assert (taken.body["batch_size"], taken.body["channels_last"]) == (16, False)
-    large = prepare(context, _surface_request(batching={**known, "batch_size": 4096}))
-    assert large.space.batch_size == 50
-    elsewhere = prepare(context, _surface_request(batching={**known, "device": "some GPU"}))
-    assert elsewhere.space == prepare(context, _surface_request()).space
-
-
 def test_values_are_the_same_in_both_memory_formats_but_for_rounding(context: JobContext) -> None:
     points = [[0.0, 0.0], [0.5, -0.5], [1.0, 1.0]]
+    prepared = prepare(context, _surface_request())
+    directions = {
+        axis: make_direction(context, axis, _RANDOM, None, origin=context.origin).direction
+        for axis in ("x", "y")
+    }
     losses = []
     for channels_last in (True, False):
-        known = {"batch_size": 16, "channels_last": channels_last, "device": "cpu"}
-        prepared = prepare(context, _surface_request(batching=known))
-        losses.append(_tile(prepared, points).datasets[0].loss)
+        space = replace(prepared.space, channels_last=channels_last)
+        evaluator = build_evaluator(context, space, directions)
+        request = {"indices": [0, 1, 2], "points": points}
+        tile = evaluate_tile(evaluator, space, request, lambda _cells: None)
+        losses.append(tile.datasets[0].loss)
     assert np.allclose(losses[0], losses[1], rtol=1e-6, atol=0)
 
 
-def test_a_choice_is_offered_to_later_jobs_only_where_data_did_not_limit_it(
-    context: JobContext,
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BF16])
+def test_a_plan_and_its_values_do_not_depend_on_the_clock_or_the_process(
+    context: JobContext, monkeypatch: pytest.MonkeyPatch, precision: Precision
 ) -> None:
-    assert prepare(context, _surface_request()).body["batching"] is None
-    enough = replace(context, datasets=(_dataset("train", 300),))
-    body = prepare(enough, _surface_request()).body
-    assert body["batching"] == {
-        "batch_size": body["batch_size"],
-        "channels_last": body["channels_last"],
-        "device": "cpu",
-    }
+    """Nor on what the process held before, under a limit of its memory."""
+    points = [[0.0, 0.0], [0.3, -0.4], [0.5, 0.5], [1.0, 1.0]]
+    large = replace(context, precision=precision, datasets=(_dataset("train", 600),))
+    bodies, tiles = [], []
+    for seed in range(3):
+        rates, now = random.Random(seed), [0.0]
+
+        def clock(rates: random.Random = rates, now: list[float] = now) -> float:
+            now[0] += 10 ** rates.uniform(-6, 2)
+            return now[0]
+
+        monkeypatch.setattr("time.perf_counter", clock)
+        job = replace(large, base_bytes=rates.randrange(1 << 30))
+        prepared = prepare(job, _surface_request(compared=points, memory_bytes=768 << 20))
+        bodies.append(
+            {k: v for k, v in prepared.body.items() if k not in ("cell_seconds", "memory")}
+        )
+        tiles.append(_tile(prepared, points).datasets[0].loss.tobytes())
+    assert bodies[0] == bodies[1] == bodies[2]
+    assert tiles[0] == tiles[1] == tiles[2]
 
 
 def test_a_reduced_precision_says_how_far_it_lies_from_float32(context: JobContext) -> None:
@@ -184,8 +194,8 @@ def test_one_seed_gives_different_directions_on_the_two_axes(context: JobContext
 
 def test_a_saved_stream_is_itself_on_either_axis(context: JobContext) -> None:
     spec = {**_RANDOM, "axis": "x"}
-    on_x = build_direction(context, "x", spec, None)
-    on_y = build_direction(context, "y", spec, None)
+    on_x = make_direction(context, "x", spec, None).direction
+    on_y = make_direction(context, "y", spec, None).direction
     assert all(torch.equal(on_x.parameters[n], on_y.parameters[n]) for n in on_x.parameters)
 
 
@@ -270,12 +280,12 @@ def test_uploaded_directions_are_used_as_they_are(context: JobContext, tmp_path:
     path = tmp_path / "directions"
     safetensors.torch.save_file(given, path)
     spec = {"kind": "uploaded", "object": "…", "prefix": "y.", "normalize": "none", "ignore": []}
-    direction = build_direction(context, "x", spec, path)
+    direction = make_direction(context, "x", spec, path).direction
     for name, tensor in direction.parameters.items():
         assert torch.equal(tensor, given[f"y.{name}"])
     missing = {**spec, "prefix": "z."}
     with pytest.raises(ValueError, match="lacks"):
-        build_direction(context, "x", missing, path)
+        make_direction(context, "x", missing, path)
 
 
 def test_a_materialised_direction_is_reused_bit_for_bit(
@@ -300,8 +310,8 @@ def test_infinite_losses_are_data(context: JobContext) -> None:
 
 def test_geometry_agrees_with_the_tensors(context: JobContext) -> None:
     prepared = prepare(context, _surface_request())
-    x = build_direction(context, "x", _RANDOM, None)
-    y = build_direction(context, "y", _RANDOM, None)
+    x = make_direction(context, "x", _RANDOM, None).direction
+    y = make_direction(context, "y", _RANDOM, None).direction
     assert prepared.body["norms"]["x"] == norm(x)
     assert prepared.body["cosine"] == pytest.approx(inner(x, y) / (norm(x) * norm(y)))
 

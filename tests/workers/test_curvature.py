@@ -3,6 +3,7 @@ depend on who computes them, cells that have no value."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,12 @@ from workers.computation.curvature_evaluators import CurvatureEvaluator, build_c
 from workers.computation.preparation import Prepared, prepare
 from workers.engine.datasets import Dataset
 from workers.engine.errors import MemoryExceeded
+from workers.engine.hessian import HessianForm
 from workers.engine.losses import Loss
 from workers.engine.network import Point
 from workers.engine.placement import BufferPolicy
 from workers.engine.precision import Precision
+from workers.engine.product_memory import ProductPlan, plan_products
 
 ID = "0" * 26
 AMPLE = 1 << 30
@@ -143,6 +146,7 @@ def test_a_budget_is_honoured_by_all_that_grows(context: JobContext) -> None:
     parameters = sum(p.numel() for p in context.origin.parameters.values())
     ample = _prepare(context, asked).body
     assert ample["curvature"]["max_products"] == 200
+    assert ample["curvature"]["memory_bytes"] == AMPLE
     assert ample["curvature"]["probes_at_once"] == 6
     assert ample["curvature"]["retain"] or ample["curvature"]["form"] == "forward"
     memory = 2 * 100 * 8 * parameters
@@ -156,6 +160,48 @@ def test_a_budget_is_honoured_by_all_that_grows(context: JobContext) -> None:
     assert refused.value.errors[0].pointer == "/density/steps"
     with pytest.raises(MemoryExceeded):
         _prepare(context, asked, 1000)
+
+
+@pytest.mark.parametrize("asked", ["point", "blocks", "map"])
+def test_a_plan_does_not_depend_on_the_clock(
+    context: JobContext, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """Nor on how busy the machine is, which is all that a clock that lies can show."""
+    question = {
+        "point": _asked(),
+        "blocks": _asked(trace={}, layers=True, density={"steps": 9, "probes": 3}),
+        "map": _map(),
+    }[asked]
+    plans = []
+    for seed in range(3):
+        rates = random.Random(seed)
+        now = [0.0]
+
+        def clock(rates: random.Random = rates, now: list[float] = now) -> float:
+            now[0] += 10 ** rates.uniform(-6, 2)
+            return now[0]
+
+        monkeypatch.setattr("time.perf_counter", clock)
+        body = _prepare(context, question).body
+        plans.append({k: v for k, v in body.items() if k not in ("cell_seconds", "memory")})
+    assert plans[0] == plans[1] == plans[2]
+
+
+def test_a_form_whose_plan_fails_is_passed_over(
+    context: JobContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def preferred(_device: torch.device, _block: int) -> tuple[HessianForm, ...]:
+        return (HessianForm.VMAPPED, HessianForm.FORWARD, HessianForm.SWEPT)
+
+    def planned(*args: Any, form: HessianForm, **more: Any) -> ProductPlan:
+        if form is HessianForm.VMAPPED:
+            raise IndexError("what an operator may raise under vmap")
+        return plan_products(*args, form=form, **more)
+
+    monkeypatch.setattr("workers.computation.curvature.preferred_forms", preferred)
+    assert _prepare(context, _asked(trace={})).body["curvature"]["form"] == "vmapped"
+    monkeypatch.setattr("workers.computation.curvature.plan_products", planned)
+    assert _prepare(context, _asked(trace={})).body["curvature"]["form"] == "forward"
 
 
 def test_values_do_not_depend_on_the_budget(context: JobContext, tmp_path: Path) -> None:

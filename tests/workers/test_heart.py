@@ -12,6 +12,7 @@ from service.ledger import jobs, units
 from service.ledger.records import ClaimedUnit
 from service.ledger.session import Database
 from tests.ledger.world import World
+from tests.support.ledger import unit_of
 from workers.heart import Heart, LostUnit
 
 
@@ -38,7 +39,7 @@ def test_it_outlives_the_lease_and_tells_progress(database: Database, world: Wor
 
         def told() -> bool:
             with database.transaction() as session:
-                unit = units.get(session, claimed.unit.id)
+                unit = unit_of(session, claimed.unit.id)
                 assert unit is not None
                 assert unit.state == "leased"
                 return unit.cells_done == 2
@@ -46,7 +47,7 @@ def test_it_outlives_the_lease_and_tells_progress(database: Database, world: Wor
         _until(told)
         assert claimed.unit.lease_until is not None
         with database.transaction() as session:
-            unit = units.get(session, claimed.unit.id)
+            unit = unit_of(session, claimed.unit.id)
         assert unit is not None
         assert unit.lease_until is not None
         assert unit.lease_until > claimed.unit.lease_until

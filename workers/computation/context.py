@@ -80,7 +80,7 @@ def open_job(body: Mapping[str, Any], *, base_bytes: int = 0) -> JobContext:
     """
     torch.set_num_threads(body["threads"])
     network = read_network(body["model"])
-    loss = Loss.named(body["loss"])
+    loss = Loss.named(body["loss"], body.get("loss_options"))
     points = {
         identity: split_point(
             network,

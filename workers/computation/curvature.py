@@ -14,12 +14,16 @@ from typing import Any, Final
 
 from service.domain.problems import Problem
 from workers.computation.context import JobContext
-from workers.engine.errors import CurvatureUnsupported, MemoryExceeded
 from workers.engine.groups import layers
-from workers.engine.hessian import HessianForm, HessianOperator, choose_form
+from workers.engine.hessian import (
+    HessianForm,
+    HessianOperator,
+    choose_form,
+    preferred_forms,
+)
 from workers.engine.layout import ParameterLayout
 from workers.engine.normalisation import Kind
-from workers.engine.objective import Objective
+from workers.engine.objective import LocalObjective, Objective
 from workers.engine.operators import rademacher_block
 from workers.engine.product_memory import ProductPlan, plan_products
 
@@ -120,12 +124,14 @@ class Chosen:
         steps: products at most, at a point; None for a map, whose work is counted in cells.
         step_seconds: of one product, or of one cell.
         peak_bytes: of products and of the longest basis.
+        memory_bytes: the budget that the way follows from.
     """
 
     way: Way
     steps: int | None
     step_seconds: float
     peak_bytes: int
+    memory_bytes: int
 
     def to_json(self) -> dict[str, Any]:
         """The plan's curvature, without what the plan says elsewhere."""
@@ -136,6 +142,7 @@ class Chosen:
             "max_products": self.way.max_products,
             "probes_at_once": self.way.probes_at_once,
             "steps": self.steps,
+            "memory_bytes": self.memory_bytes,
         }
 
 
@@ -154,7 +161,10 @@ def objective_of(context: JobContext, question: Question, batch_size: int) -> Ob
 
 
 def choose(context: JobContext, question: Question, memory_bytes: int) -> Chosen:
-    """Decides how products are formed, by trials at the origin.
+    """Decides how products are formed: by rules, so that the same question has the same bits.
+
+    What enters is the program with its weights and data, the device's kind and `memory_bytes`;
+    clocks tell how long the work will take, and nothing else.
 
     Args:
         memory_bytes: budget of products and Krylov bases together.
@@ -162,13 +172,9 @@ def choose(context: JobContext, question: Question, memory_bytes: int) -> Chosen
         EngineError: not one sample fits, or the program cannot be differentiated twice.
         Problem: `out_of_memory` when a basis of the least length does not fit.
     """
-    plans = _plans(context, question, memory_bytes // 2)
-    trial = objective_of(context, question, min(p.batch_size for p in plans.values()))
-    local = trial.at(context.origin)
-    block = BLOCK if question.in_blocks else 1
-    form = choose_form(local, block=block, forms=tuple(plans))
-    plan = plans[form]
-    layout = trial.layout
+    form, plan, objective = _formed(context, question, memory_bytes // 2)
+    local = objective.at(context.origin)
+    layout = objective.layout
     vector_bytes = layout.size * local.dtype.itemsize
     room = max(memory_bytes // 2, 1) // vector_bytes
     way = Way(
@@ -179,39 +185,51 @@ def choose(context: JobContext, question: Question, memory_bytes: int) -> Chosen
         max_products=_longest_run(question, layout.size, room),
         probes_at_once=_probes_at_once(question, layout.size, room),
     )
-    seconds = _product_seconds(objective_of(context, question, way.batch_size), context, way)
+    seconds = _product_seconds(local, way)
     longest = max(way.max_products, (question.density or (0, 0))[0] * way.probes_at_once)
     return Chosen(
         way=way,
         steps=None if question.mapped else _most_products(question, way, layout),
         step_seconds=seconds * (_PRODUCTS_OF_A_CELL if question.mapped else 1),
         peak_bytes=plan.peak_bytes + min(longest, room) * vector_bytes,
+        memory_bytes=memory_bytes,
     )
 
 
-def _plans(
+def _formed(
     context: JobContext, question: Question, memory_bytes: int
-) -> dict[HessianForm, ProductPlan]:
-    """Of every form that the program knows and the memory has room for; the plain one first."""
+) -> tuple[HessianForm, ProductPlan, Objective]:
+    """The first form that works in the batch that the memory has room for in that form.
+
+    Whatever keeps another form than the plain one from it, its plan included, passes it over.
+    """
     block = BLOCK if question.in_blocks else 1
-    plans: dict[HessianForm, ProductPlan] = {}
-    for form in HessianForm:
-        if form is HessianForm.VMAPPED and block == 1:
-            continue
+    for form in preferred_forms(context.device, block):
         try:
-            plans[form] = plan_products(
-                context.setting(1),
-                context.origin,
-                context.datasets[0],
-                memory_budget_bytes=memory_bytes,
-                block=block,
-                form=form,
-                exclude=question.exclude,
-            )
-        except (CurvatureUnsupported, MemoryExceeded):
+            plan = _plan(context, question, memory_bytes, form, block)
+        except Exception:
             if form is HessianForm.SWEPT:
                 raise
-    return plans
+            continue
+        objective = objective_of(context, question, plan.batch_size)
+        local = objective.at(context.origin)
+        if choose_form(local, block=block, forms=(form,)) is form:
+            return form, plan, objective
+    raise AssertionError("the plain form is the last")
+
+
+def _plan(
+    context: JobContext, question: Question, memory_bytes: int, form: HessianForm, block: int
+) -> ProductPlan:
+    return plan_products(
+        context.setting(1),
+        context.origin,
+        context.datasets[0],
+        memory_budget_bytes=memory_bytes,
+        block=block,
+        form=form,
+        exclude=question.exclude,
+    )
 
 
 def _longest_run(question: Question, size: int, room: int) -> int:
@@ -261,10 +279,8 @@ def _most_products(question: Question, way: Way, layout: ParameterLayout) -> int
     return max(total, 1)
 
 
-def _product_seconds(objective: Objective, context: JobContext, way: Way) -> float:
-    operator = HessianOperator(
-        objective.at(context.origin), form=way.form, block=1, retain=way.retain
-    )
+def _product_seconds(local: LocalObjective, way: Way) -> float:
+    operator = HessianOperator(local, form=way.form, block=1, retain=way.retain)
     vector = rademacher_block(operator, 1, 0, "trial")
     operator.apply(vector).cpu()
     begun = time.perf_counter()

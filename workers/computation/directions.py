@@ -54,15 +54,17 @@ def read_direction(context: JobContext, path: Path) -> Direction:
     return uploaded(context.network, tensors.plain_names(found))
 
 
-def build_direction(
+def make_direction(
     context: JobContext,
     axis: str,
     spec: Mapping[str, Any],
     path: Path | None,
     *,
     origin: Point | None = None,
-) -> Direction:
+) -> Made:
     """The direction of `spec` at `origin` (default: the job's), rounded to float32.
+
+    With what is known of how it came to be.
 
     Args:
         axis: "x" or "y", for random directions that do not name their stream.
@@ -72,18 +74,6 @@ def build_direction(
         DirectionInvalid: uploaded tensors do not fit the network, or the gradient is zero.
         Problem: an unknown kind, a tensor file that cannot be read, or data that are not open.
     """
-    return make_direction(context, axis, spec, path, origin=origin).direction
-
-
-def make_direction(
-    context: JobContext,
-    axis: str,
-    spec: Mapping[str, Any],
-    path: Path | None,
-    *,
-    origin: Point | None = None,
-) -> Made:
-    """As `build_direction`, with what is known of how the direction came to be."""
     start = context.origin if origin is None else origin
     raw = _raw(context, start, axis, spec, path)
     rule = Rule.from_words(spec["normalize"], spec["ignore"], spec.get("convention", "lossatlas"))

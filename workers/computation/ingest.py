@@ -1,7 +1,8 @@
 """`ingest`: a new model's program bound, probed once, and put into the form that is kept.
 
-Owns the request `{loss, device, archive | architecture}` and its answer: the signature with the
-outputs' sizes, and as blobs the canonical graph and, where there are any, its constants.
+Owns the request `{loss, loss_options, device, archive | architecture}` and its answer: the
+signature with the outputs' sizes, and as blobs the canonical graph and, where there are any, its
+constants.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def ingest(body: Mapping[str, Any]) -> Frame:
         ArchitectureUnusable: a named architecture cannot be built.
         MemoryExceeded: a few samples do not fit into the memory.
     """
-    loss, device = Loss.named(body["loss"]), device_named(body["device"])
+    loss = Loss.named(body["loss"], body.get("loss_options"))
+    device = device_named(body["device"])
     if "architecture" in body:
         architecture = body["architecture"]
         network = build_architecture(architecture["name"], architecture.get("config") or {})

@@ -1,8 +1,8 @@
 """`prepare`: validate everything, make the directions, choose the batch size, time a cell.
 
 Owns what is decided once for a whole job, so that no value depends on which worker computes it.
-Batch size and memory format are chosen by a short measurement, or taken from an earlier one of the
-same program on the same kind of machine; the plan records them for every other worker.
+What can move a value's bits is decided by rules, and the plan records it for every other worker;
+clocks tell how long the work will take and nothing else.
 """
 
 from __future__ import annotations
@@ -24,22 +24,26 @@ from workers.computation.directions import Made, make_direction, read_direction
 from workers.computation.evaluators import Space, build_evaluator, cell
 from workers.computation.first_layer import as_exact, worth_combining
 from workers.computation.footprint import estimate, peak_bytes
+from workers.computation.networks import networks_on
 from workers.computation.reduced_precision import compare
 from workers.computation.trajectory import FoundPath, find_path
 from workers.engine.batching import (
     Batching,
     activation_bytes_per_sample,
     choose_batching,
-    largest_candidate,
 )
+from workers.engine.counting import Counting
 from workers.engine.direction import Direction, geometry, norm, orthogonalise
 from workers.engine.errors import MemoryExceeded
+from workers.engine.evaluation import count_targets
 from workers.engine.placement import BufferPolicy
 from workers.engine.recalibration import Recalibration, plan_recalibration
 from workers.engine.surface import CellEvaluator, first_weights
 
 #: A cell that takes longer than this is timed once only.
 _TIMED_TWICE_SECONDS: Final = 2.0
+#: What a child holds before it opens a job, about.
+_PROCESS_BYTES: Final = 384 << 20
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,11 @@ class Prepared:
 def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
     """Carries out a `prepare` request: `{directions: {axis: {spec, origin, object} or
     {materialised}},
-    orthogonalise, target, trajectory, curvature, batching, cells, compared, memory_bytes}`; a
-    trajectory's axes are its principal components, a single point's curvature has none. `batching`
-    is an earlier choice, where one is known; `cells` is how many a surface has; at those of
-    `compared` a reduced precision is compared with float32; `memory_bytes` is what the process
-    may hold in all.
+    orthogonalise, target, trajectory, curvature, cells, compared, memory_bytes, networks}`; a
+    trajectory's axes are its principal components, a single point's curvature has none. `cells` is
+    how many a surface has; at those of `compared` a reduced precision is compared with float32;
+    `memory_bytes` is what the process may hold in all; `networks` are those that the line or plane
+    passes through (`networks_on`).
 
     Raises:
         Problem, EngineError: an input is not usable; MemoryExceeded when one sample is too much.
@@ -115,9 +119,10 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
             if as_exact(context.precision, evaluator, other, combined):
                 space, evaluator, seconds = combined, other, _timed(other, combined)
         measured = peak_bytes(context.device)
-        estimated = estimate(context, space, _activation_bytes(context, space), context.base_bytes)
+        activations = _activation_bytes(context, space)
+        estimated = estimate(context, space, activations, context.base_bytes)
         cells = [(a, b) for a, b in request.get("compared") or _on_path(path)]
-        compared = compare(context, space, evaluator, cells)
+        compared = compare(context, space, evaluator, cells, activations)
     else:
         seconds, measured = bent.step_seconds, peak_bytes(context.device)
     cosine = shape.cosine if shape else None
@@ -141,9 +146,13 @@ def prepare(context: JobContext, request: Mapping[str, Any]) -> Prepared:
             },
             "channels_last": space.channels_last,
             "combine_first": space.combine_first,
-            "batching": _kept(context, batching, space),
             "precision_error": compared,
             "recalibration": None if space.recalibration is None else asdict(space.recalibration),
+            "networks": networks_on(context, request.get("networks") or [], made, used),
+            "counted": [
+                counting.to_json()
+                for counting in (_countings(context) if evaluator is None else evaluator.countings)
+            ],
             "trajectory": None if path is None else dict(path.body),
             "curvature": None if bent is None else bent.to_json(),
         },
@@ -158,6 +167,13 @@ def _direction(context: JobContext, axis: str, entry: Mapping[str, Any]) -> Made
     return make_direction(context, axis, entry["spec"], path, origin=origin)
 
 
+def _countings(context: JobContext) -> list[Counting]:
+    """What each data set's means are over, where no cell was evaluated."""
+    return [
+        count_targets(context.setting(1), context.origin, dataset) for dataset in context.datasets
+    ]
+
+
 def _recalibration(context: JobContext) -> Recalibration | None:
     if context.buffers is not BufferPolicy.RECALIBRATE:
         return None
@@ -167,13 +183,8 @@ def _recalibration(context: JobContext) -> Recalibration | None:
 
 
 def _batching(context: JobContext, request: Mapping[str, Any]) -> Batching:
-    """An earlier choice as far as these data allow it, or a new one."""
-    setting, most = context.setting(1), max(d.samples for d in context.datasets)
-    known = request.get("batching")
-    if known and known["device"] == _name(context.device):
-        return Batching(min(int(known["batch_size"]), most), bool(known["channels_last"]))
     return choose_batching(
-        setting,
+        context.setting(1),
         context.origin,
         context.datasets,
         memory_budget_bytes=_batch_budget(context, request),
@@ -187,25 +198,9 @@ def _batch_budget(context: JobContext, request: Mapping[str, Any]) -> int | None
         return None
     axes = tuple((axis, "") for axis in request["directions"])
     space = Space(request.get("target"), axes, batch_size=1)
-    return max(int(allowed) - estimate(context, space, 0.0, context.base_bytes), 1)
-
-
-def _kept(context: JobContext, chosen: Batching, space: Space) -> dict[str, Any] | None:
-    """The choice as it may serve later jobs: measured, and limited by neither data nor memory."""
-    measured = chosen.samples_per_second is not None and chosen.batch_size == space.batch_size
-    enough = max(d.samples for d in context.datasets) >= largest_candidate(context.device)
-    if not measured or not enough:
-        return None
-    return {
-        "batch_size": space.batch_size,
-        "channels_last": space.channels_last,
-        "device": _name(context.device),
-    }
-
-
-def _name(device: torch.device) -> str:
-    """The model of a GPU; the supervisor knows the processor's."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    # not what it held before the job, which is another number in every process
+    base = min(_PROCESS_BYTES, int(allowed) // 2)
+    return max(int(allowed) - estimate(context, space, 0.0, base), 1)
 
 
 def _halvings(chosen: int, used: int) -> int:

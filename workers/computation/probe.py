@@ -17,8 +17,9 @@ from torch import Tensor
 from service.domain.problems import Problem
 from service.programs.graph import InputSpec
 from workers.engine.activations import peak_activation_bytes
+from workers.engine.errors import TargetsInvalid
 from workers.engine.evaluation import Infer, cast_point
-from workers.engine.losses import Loss, LossName
+from workers.engine.losses import Loss, LossName, require_positions
 from workers.engine.memory import memory_guard
 from workers.engine.network import Network, Point, is_floating, variance_buffers
 from workers.engine.precision import Precision, arithmetic
@@ -164,6 +165,10 @@ def _check_outputs(loss: Loss, outputs: Tensor, pair: Tensor) -> None:
             f"for {_SAMPLES} samples the program returns sizes {shape}, for {_EXAMPLE_SAMPLES} "
             f"{list(pair.shape)}; the first dimension must be the samples'",
         )
+    try:
+        require_positions(loss, outputs)
+    except TargetsInvalid as error:
+        raise refused("reduction_undefined", str(error)) from error
     if loss.name in _CLASSIFYING and outputs.dim() < 2:
         raise refused(
             "bad_output",

@@ -7,7 +7,6 @@ evaluated with the plan's batch size and memory format; the job's own cells are 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -19,8 +18,9 @@ from workers.engine.surface import CellEvaluator, CellResult, compare_precision
 
 #: Of each data set: enough for a mean, and little memory beside the job's own.
 SAMPLES: Final = 2048
-#: Further cells are compared for so long; two are compared whatever they take.
-_SECONDS: Final = 4.0
+#: Cells are compared as long as their passes' activations are no more than this: some seconds of
+#: work, counted and not timed, so that the report is the same every time. Two are compared always.
+_WORK_BYTES: Final = 16 << 30
 _LEAST_CELLS: Final = 2
 _REDUCED: Final = frozenset({Precision.TF32, Precision.BF16})
 
@@ -30,8 +30,12 @@ def compare(
     space: Space,
     evaluator: CellEvaluator,
     points: Sequence[tuple[float, float]],
+    activation_bytes: float,
 ) -> dict[str, Any] | None:
     """The errors of losses and accuracies at some cells, as plain JSON; None in full precision.
+
+    Args:
+        activation_bytes: of one sample's pass.
 
     Keys: `against`, `cells` and `samples` compared, `largest_relative_loss`,
     `mean_relative_loss` (None where no cell is finite in both), `largest_accuracy`,
@@ -52,13 +56,12 @@ def compare(
     ]
     tested: list[CellResult] = []
     truth: list[CellResult] = []
-    begun = time.perf_counter()
-    for alpha, beta in points or [(0.0, 0.0)]:
+    work = activation_bytes * sum(dataset.samples for dataset in datasets)
+    count = max(_LEAST_CELLS, int(_WORK_BYTES / max(work, 1.0)))
+    for alpha, beta in list(points or [(0.0, 0.0)])[:count]:
         here = [cell(space, alpha, beta)]
         tested += evaluators[0].evaluate(here)
         truth += evaluators[1].evaluate(here)
-        if len(tested) >= _LEAST_CELLS and time.perf_counter() - begun > _SECONDS:
-            break
     error = compare_precision(tested, truth)
     return {
         "against": Precision.FLOAT32.value,

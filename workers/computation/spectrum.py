@@ -181,6 +181,7 @@ def described(objective: Objective, question: Question, way: Way) -> Arrays:
         "samples": np.array(objective.samples),
         "excluded": np.array(sorted(kind.value for kind in question.exclude), dtype=np.str_),
         "tolerance": np.array(way.tolerance),
+        "form_difference": np.array(objective.forms.largest),
         "max_products": np.array(way.max_products),
     }
 

@@ -56,12 +56,6 @@ def encode_direction(direction: Direction) -> bytes:
     return data
 
 
-def encode(tensors: Mapping[str, Tensor]) -> bytes:
-    """Any tensors by name as safetensors."""
-    data: bytes = safetensors.torch.save({n: t.contiguous() for n, t in tensors.items()})
-    return data
-
-
 def plain_names(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
     """The tensors under `prefix`, named as the network names them, buffers included."""
     chosen = {

@@ -31,9 +31,9 @@ def evaluate_tile(
 
     Args:
         on_progress: told how many cells are done, after each.
-        read_checkpoint: gives the weights and buffers in a file. `checkpoints`, where there are
-            any, has for each index the file of the checkpoint that is evaluated itself, or null
-            for a point of the plane.
+        read_checkpoint: gives the weights and buffers of a name. `checkpoints`, where there are
+            any, has for each index the file or the id of the checkpoint that is evaluated itself,
+            or null for a point of the line or plane.
     Raises:
         MemoryExceeded: at the plan's batch size.
     """

@@ -6,8 +6,9 @@ it works on every device alike and needs no allocator's statistics.
 
 from __future__ import annotations
 
+import gc
 import weakref
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -19,12 +20,18 @@ class ActivationMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within it, `peak_bytes` follows the largest sum of live operator outputs.
 
     Views cost nothing; an output is freed when the last tensor over its storage is. Scratch space
-    inside an operator is not seen: plan with a margin.
+    inside an operator is not seen: plan with a margin. Tensors that have no memory of their own
+    (gradients known to be zero, for example) hold nothing.
+
+    Batch sizes, and with them the last bits of values, are planned with what it says, so it says
+    the same every time: within it Python's collector, whose moments depend on what else the process
+    has done, does not run.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak_bytes = 0
+        self._collecting = False
         self._live_bytes = 0
         self._holders: dict[int, int] = {}
 
@@ -32,6 +39,17 @@ class ActivationMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         """Nothing compiles within it; otherwise its first use would import torch's compiler."""
         return False
+
+    def __enter__(self) -> Self:
+        self._collecting = gc.isenabled()
+        gc.disable()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        if self._collecting:
+            gc.enable()
 
     def __torch_dispatch__(
         self,
@@ -68,10 +86,16 @@ class ActivationMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _storage(tensor: Tensor) -> tuple[int, int]:
+    """Address and bytes of a tensor's memory; a size of 0 where it has none that can be named."""
     if tensor.is_mkldnn:
         return 0, 0  # weights in oneDNN's own order, made once for each point
-    storage = tensor.untyped_storage()
-    return storage.data_ptr(), storage.nbytes()
+    try:
+        storage = tensor.untyped_storage()
+        return storage.data_ptr(), storage.nbytes()
+    except (RuntimeError, NotImplementedError):
+        # zeros that stand for a derivative, sparse tensors, wrappers: PyTorch has no one question
+        # that tells all of those without a storage, or without data in it, from the others
+        return 0, 0
 
 
 def peak_activation_bytes(infer: Any, arguments: tuple[Tensor, ...]) -> int:

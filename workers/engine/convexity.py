@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from workers.engine.errors import CurvatureNotFinite, InputInvalid
+from workers.engine.errors import CurvatureNotFinite
 from workers.engine.hessian import HessianForm, HessianOperator
 from workers.engine.lanczos import spectrum_ends
 from workers.engine.network import Point
@@ -64,13 +64,8 @@ class ConvexityEvaluator:
     ) -> None:
         """`placement` moves the parameters (`PlanePlacement`, `SegmentPlacement`) in the
         objective's type on its device; `tolerance` is for residuals, relative to the largest
-        |eigenvalue|.
-
-        Raises:
-            InputInvalid: a single parameter, which has no two ends.
+        |eigenvalue|. The one eigenvalue of a single parameter is both ends.
         """
-        if objective.layout.size < 2:
-            raise InputInvalid("a convexity map needs at least two parameters")
         self._objective = objective
         self._placement = placement
         self._tolerance = tolerance

@@ -29,11 +29,13 @@ class Dataset:
         name: for results and messages.
         inputs: in the network's order, each with the samples as first dimension.
         targets: likewise.
+        part: whether these are some samples of a data set, which may all be without a target.
     """
 
     name: str
     inputs: tuple[Tensor, ...]
     targets: Tensor
+    part: bool = False
 
     @property
     def samples(self) -> int:
@@ -41,7 +43,9 @@ class Dataset:
 
     def head(self, count: int) -> Dataset:
         """The first `count` samples."""
-        return Dataset(self.name, tuple(t[:count] for t in self.inputs), self.targets[:count])
+        part = self.part or count < self.samples
+        inputs = tuple(t[:count] for t in self.inputs)
+        return Dataset(self.name, inputs, self.targets[:count], part)
 
 
 def dataset_from_tensors(

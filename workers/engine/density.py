@@ -65,16 +65,6 @@ class SpectralDensity:
     def probes(self) -> int:
         return int(self.probe.max()) + 1
 
-    def moment(self, power: int) -> tuple[float, float]:
-        """Mean of λ^power over the spectrum, tr(A^power) / size, and its standard error.
-
-        The error is NaN for a single probe.
-        """
-        terms = self.weights * self.nodes**power * self.probes
-        each = np.bincount(self.probe, weights=terms, minlength=self.probes)
-        error = each.std(ddof=1) / math.sqrt(len(each)) if len(each) > 1 else math.nan
-        return float(each.mean()), float(error)
-
     def curve(self, points: int = 512, width: float | None = None) -> DensityCurve:
         """The density with each node spread to a Gaussian, as means over `points` bins.
 

@@ -69,6 +69,12 @@ class CurvatureNotFinite(EngineError, ArithmeticError):
     """A derivative holds NaN or infinities: there is no curvature to speak of at this point."""
 
 
+class FormsDiffer(EngineError):
+    """The form of the program that is differentiated computes another loss than the program."""
+
+    code = "forms_differ"
+
+
 class MemoryExceeded(EngineError):
     """The device's memory did not suffice. `batch_size` is the one that failed."""
 

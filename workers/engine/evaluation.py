@@ -1,6 +1,7 @@
 """One data set measured at one point of weight space.
 
-Owns the loop over batches: L(θ) = (1/m) Σ ℓ(x_i, y_i; θ) over all samples, whatever the batching.
+Owns the loop over batches: L(θ) = (1/m) Σ w_i ℓ(x_i, y_i; θ) over all samples, whatever the
+batching; what counts and how much it weighs is `counting`'s.
 Nothing in it waits for the device; the caller reads the results when it likes.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from workers.engine.counting import Counting, count
 from workers.engine.datasets import Batch, Dataset, ResidentDataset
 from workers.engine.errors import PrecisionUnavailable
 from workers.engine.losses import Loss, conform_targets
@@ -62,10 +64,11 @@ class DatasetEvaluation:
         self._takes_targets = setting.loss.takes_targets
         self._has_accuracy = setting.loss.has_accuracy
         self.name = dataset.name
-        targets = conform_targets(setting.loss, dataset.targets, outputs)
-        self._statistics = SampleStatistics(
-            dataset.samples, setting.loss.counted_samples(targets), setting.device
-        )
+        targets = conform_targets(setting.loss, dataset.targets, outputs, part=dataset.part)
+        self.counting = count(setting.loss, targets, outputs)
+        weights = self.counting.weights
+        self._weights = None if weights is None else weights.to(setting.device)
+        self._statistics = SampleStatistics(self.counting, setting.device)
         # Reduced types serve the network; the loss of its outputs is float32 at least.
         self._loss_dtype = setting.precision.place_dtype
         if targets.is_floating_point() and not self._takes_targets:
@@ -82,7 +85,7 @@ class DatasetEvaluation:
 
     @property
     def samples(self) -> int:
-        """How many samples the mean is over."""
+        """m: how many samples the mean is over."""
         return self._statistics.samples
 
     @property
@@ -110,6 +113,16 @@ class DatasetEvaluation:
             correct = self._loss.correct(outputs, batch.targets) if self._has_accuracy else None
             self._statistics.record(batch.start, batch.stop, losses, correct)
         self._statistics.reduce(row)
+
+    def batch_sum(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Σ w_i ℓ_i over a batch's samples, float64; that of all batches is m L.
+
+        Differentiable in `outputs`. A sample that does not count adds 0.
+        """
+        losses = self._loss.per_sample(outputs, batch.targets).to(torch.float64)
+        if self._weights is not None:
+            losses = losses * self._weights[batch.start : batch.stop]
+        return losses.sum()
 
     def outputs(self, infer: Infer, batch: Batch) -> Tensor:
         """The network's outputs for a batch, in the type that losses are computed in."""
@@ -148,6 +161,19 @@ def prepare_datasets(
             DatasetEvaluation(setting, dataset, _probe(setting, origin, dataset))
             for dataset in datasets
         )
+
+
+def count_targets(setting: Setting, origin: Point, dataset: Dataset) -> Counting:
+    """What a mean over the data set is over; the data stay where they are.
+
+    Raises:
+        PrecisionUnavailable, TargetsInvalid, MemoryExceeded: see `prepare_datasets`.
+    """
+    require_available(setting.precision, setting.device)
+    with memory_guard(setting.batch_size), torch.inference_mode(), arithmetic(setting.precision):
+        outputs = _probe(setting, origin, dataset)
+        targets = conform_targets(setting.loss, dataset.targets, outputs, part=dataset.part)
+        return count(setting.loss, targets, outputs)
 
 
 def _probe(setting: Setting, origin: Point, dataset: Dataset) -> Tensor:

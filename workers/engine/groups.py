@@ -27,7 +27,7 @@ class GroupCurvature:
         group: its name.
         parameters: the names in it.
         size: how many numbers they hold.
-        largest, smallest: its extreme eigenvalues.
+        largest, smallest: its extreme eigenvalues; both are the one of a block of one number.
         trace: of the block, deflated by the run that found the eigenvalues.
         products: matrix-vector products spent in all.
     """
@@ -81,11 +81,8 @@ def group_curvatures(
             raise InputInvalid(f"group {group!r} is empty")
         local = objective.at(point, names=names)
         operator = HessianOperator(local, form=form, retain=retain)
-        # A block of one number has one eigenvalue, which is both of its ends.
-        single = operator.layout.size == 1
         spectrum = spectrum_ends(
             operator,
-            smallest=0 if single else 1,
             tolerance=tolerance,
             max_products=max_products,
             seed=seed,
@@ -97,7 +94,7 @@ def group_curvatures(
             operator.layout.names,
             operator.layout.size,
             spectrum.largest[0],
-            spectrum.largest[0] if single else spectrum.smallest[0],
+            spectrum.smallest[0],
             trace,
             spectrum.products + trace.products,
         )

@@ -6,23 +6,27 @@ Owns what ℓ(x_i, y_i; θ) means for each name. Never averages over samples: th
 A sample whose outputs have several positions (a sequence, a picture) has the mean over its
 positions as its loss, so that "the mean of the per-sample losses" is well defined. Positions equal
 to `ignore_index` do not count; a sample all of whose positions are ignored has no loss and is no
-sample of the mean. Where samples count unequally many positions this is not the mean over all
-positions that `torch.nn.functional.cross_entropy` gives on a whole batch.
+sample of the mean. Where samples count unequally many positions the mean over samples is not the
+mean over all positions that `torch.nn.functional.cross_entropy` gives on a whole batch: which of
+the two is meant is the loss's `reduction`, and how samples weigh in it is `counting`'s.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from workers.engine.errors import InputInvalid, TargetsInvalid
+from workers.engine.vocabulary import Vocabulary
 
 
-class LossName(StrEnum):
+class LossName(Vocabulary, of="loss"):
     """Named as on the wire. `program`: the network is given the targets and returns the losses."""
 
     CROSS_ENTROPY = "cross_entropy"
@@ -34,6 +38,13 @@ class LossName(StrEnum):
     PROGRAM = "program"
 
 
+class Reduction(Vocabulary, of="reduction"):
+    """What counts alike in the mean over a data set: every sample, or every position of any."""
+
+    SAMPLE = "sample"
+    POSITION = "position"
+
+
 _CLASSIFYING = frozenset({LossName.CROSS_ENTROPY, LossName.NLL})
 
 
@@ -43,19 +54,20 @@ class Loss:
 
     name: LossName
     ignore_index: int = -100
+    reduction: Reduction = Reduction.SAMPLE
 
     @classmethod
-    def named(cls, name: str) -> Loss:
-        """The loss of this name.
+    def named(cls, name: str, options: Mapping[str, Any] | None = None) -> Loss:
+        """The loss of this name, with a model's `loss_options`.
 
         Raises:
-            InputInvalid: there is none.
+            InputInvalid: there is no such loss, option or value of it.
         """
-        try:
-            return cls(LossName(name))
-        except ValueError:
-            known = ", ".join(repr(loss.value) for loss in LossName)
-            raise InputInvalid(f"unknown loss {name!r}; known are {known}") from None
+        asked = dict(options or {})
+        reduction = asked.pop("reduction", Reduction.SAMPLE)
+        if asked:
+            raise InputInvalid(f"unknown option {min(asked)!r} of the loss; known is 'reduction'")
+        return cls(LossName.named(name), reduction=Reduction.named(reduction))
 
     @property
     def takes_targets(self) -> bool:
@@ -68,7 +80,10 @@ class Loss:
         return self.name in _CLASSIFYING or self.name is LossName.BCE_WITH_LOGITS
 
     def per_sample(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """ℓ of each sample, shape (N,), in the outputs' type; differentiable in `outputs`.
+        """ℓ of each sample, shape (N,); differentiable in `outputs`.
+
+        In the outputs' type; in float64 where positions count alike and there are several, since
+        those are summed over all samples.
 
         `targets` are as `conform_targets` returned them; their shape is checked there, once, and
         not here, at every batch.
@@ -77,14 +92,15 @@ class Loss:
             case LossName.CROSS_ENTROPY:
                 if targets.is_floating_point():
                     values = functional.cross_entropy(outputs, targets, reduction="none")
-                    return _mean_over_positions(values)
+                    return self._mean_over_positions(values)
                 values = functional.cross_entropy(
                     outputs, targets, reduction="none", ignore_index=self.ignore_index
                 )
                 return self._mean_over_counted(values, targets)
             case LossName.NLL:
+                # of maps in channels-last order PyTorch's has no derivative
                 values = functional.nll_loss(
-                    outputs, targets, reduction="none", ignore_index=self.ignore_index
+                    outputs.contiguous(), targets, reduction="none", ignore_index=self.ignore_index
                 )
                 return self._mean_over_counted(values, targets)
             case LossName.MSE:
@@ -99,7 +115,7 @@ class Loss:
                 )
             case LossName.PROGRAM:
                 values = outputs
-        return _mean_over_positions(values)
+        return self._mean_over_positions(values)
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Share of right answers of each sample, shape (N,), 0 or 1 where it has one position.
@@ -109,18 +125,22 @@ class Loss:
         """
         if self.name is LossName.BCE_WITH_LOGITS:
             hits = (outputs > 0) == (targets > 0.5)
-            return _mean_over_positions(hits.to(torch.float32))
+            return self._mean_over_positions(hits.to(torch.float32))
         guess = outputs.argmax(1)
         if targets.is_floating_point():
-            return _mean_over_positions((guess == targets.argmax(1)).to(torch.float32))
+            return self._mean_over_positions((guess == targets.argmax(1)).to(torch.float32))
         return self._mean_over_counted((guess == targets).to(torch.float32), targets)
 
-    def counted_samples(self, targets: Tensor) -> Tensor | None:
-        """Mask, shape (N,), of the samples that have a loss; None where all of them have one."""
+    def positions(self, outputs: Tensor) -> int:
+        """How many positions a sample has, by the shape of a few samples' outputs."""
+        return math.prod(outputs.shape[2 if self.name in _CLASSIFYING else 1 :])
+
+    def counted_positions(self, targets: Tensor) -> Tensor | None:
+        """How many positions of each sample have a target, int64, shape (N,); None where all do."""
         if self.name not in _CLASSIFYING or targets.is_floating_point():
             return None
-        counted = (targets != self.ignore_index).reshape(len(targets), -1).any(1)
-        return None if bool(counted.all()) else counted
+        counted = (targets != self.ignore_index).reshape(len(targets), -1)
+        return None if bool(counted.all()) else counted.sum(1)
 
     def _mean_over_counted(self, values: Tensor, targets: Tensor) -> Tensor:
         if values.dim() == 1:
@@ -128,15 +148,29 @@ class Loss:
         counted = (targets != self.ignore_index).reshape(len(targets), -1)
         flat = values.reshape(len(values), -1)
         kept = torch.where(counted, flat, torch.zeros((), dtype=flat.dtype, device=flat.device))
-        return kept.sum(1) / counted.sum(1).clamp(min=1)
+        return kept.sum(1, dtype=self._sums(flat)) / counted.sum(1).clamp(min=1)
+
+    def _mean_over_positions(self, values: Tensor) -> Tensor:
+        if values.dim() == 1:
+            return values
+        flat = values.reshape(len(values), -1)
+        return flat.sum(1, dtype=torch.float64) / flat.shape[1] if self._pools else flat.mean(1)
+
+    def _sums(self, values: Tensor) -> torch.dtype:
+        return torch.float64 if self._pools else values.dtype
+
+    @property
+    def _pools(self) -> bool:
+        return self.reduction is Reduction.POSITION
 
 
-def conform_targets(loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
+def conform_targets(loss: Loss, targets: Tensor, outputs: Tensor, *, part: bool = False) -> Tensor:
     """The targets in the type and shape that `loss` computes with, checked against the outputs.
 
     Args:
         targets: all of a data set's, first dimension = samples.
         outputs: the network's, for a few samples: their trailing shape and type are what counts.
+        part: they are those of some samples only, none of which need have a target.
 
     Raises:
         TargetsInvalid: says what is wrong and what would be right.
@@ -149,15 +183,30 @@ def conform_targets(loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
                 "with the loss 'program' the program must return one loss per sample; "
                 "it returns a single number"
             )
+        require_positions(loss, outputs)
         return targets
     if not outputs.is_floating_point():
         raise TargetsInvalid(f"the network's outputs are {outputs.dtype}, not a floating type")
     if loss.name in _CLASSIFYING:
-        return _conform_classes(loss, targets, outputs)
+        return _conform_classes(loss, targets, outputs, part)
     return _conform_values(loss, targets, outputs)
 
 
-def _conform_classes(loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
+def require_positions(loss: Loss, outputs: Tensor) -> None:
+    """Raises TargetsInvalid where positions shall count alike and the outputs do not tell any.
+
+    A program that returns one loss per sample may have averaged over any number of positions.
+    """
+    if loss.takes_targets and loss.reduction is Reduction.POSITION and outputs.dim() < 2:
+        raise TargetsInvalid(
+            "with the loss 'program' the reduction 'position' needs the losses of every position, "
+            "of sizes [samples, positions, …]; this program returns one loss per sample, which "
+            "does not say of how many positions: return them before the mean "
+            "(reduction='none'), or use the reduction 'sample'"
+        )
+
+
+def _conform_classes(loss: Loss, targets: Tensor, outputs: Tensor, part: bool) -> Tensor:
     if outputs.dim() < 2:
         raise TargetsInvalid(
             f"{loss.name} needs outputs of shape (samples, classes, …); "
@@ -180,7 +229,11 @@ def _conform_classes(loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
     targets = targets.to(torch.int64)
     counted = targets[targets != loss.ignore_index]
     if counted.numel() == 0:
-        raise TargetsInvalid(f"every target is the ignored index {loss.ignore_index}")
+        if part:
+            return targets
+        raise TargetsInvalid(
+            f"every target is the ignored index {loss.ignore_index}: there is nothing to average"
+        )
     low, high = int(counted.min()), int(counted.max())
     if low < 0 or high >= classes:
         raise TargetsInvalid(
@@ -224,10 +277,6 @@ def _conform_values(loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
 def _require_finite(targets: Tensor) -> None:
     if targets.is_floating_point() and not bool(torch.isfinite(targets).all()):
         raise TargetsInvalid("targets hold values that are not finite")
-
-
-def _mean_over_positions(values: Tensor) -> Tensor:
-    return values if values.dim() == 1 else values.reshape(len(values), -1).mean(1)
 
 
 def _without_singletons(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
 
 from workers.engine.errors import ParametersInvalid
+
+#: Names that a refusal lists.
+_SHOWN: Final = 5
 
 
 class TensorSpec(Protocol):
@@ -24,6 +27,15 @@ class TensorSpec(Protocol):
     def dtype(self) -> str: ...
 
 
+class Filters(Protocol):
+    """A tensor seen as `view` (row-major, as many elements): a filter for each index of `dims`."""
+
+    @property
+    def view(self) -> tuple[int, ...]: ...
+    @property
+    def dims(self) -> tuple[int, ...]: ...
+
+
 class Network(Protocol):
     """A network as values in, values out.
 
@@ -31,8 +43,9 @@ class Network(Protocol):
         parameters: trainable tensors by name, in the program's order.
         buffers: other state by name (running statistics, masks).
         normalisation_parameters: names of gains and biases of batch, layer or group norm.
-        transposed_parameters: names whose output dimension is dimension 1 (transposed
-            convolutions).
+        filters: by name, the weights that one output channel depends on, of those parameters where
+            each index of dimension 0 is not one (transposed convolutions, weights stored as
+            [in, out]).
         input_names: one per input, in call order.
     """
 
@@ -43,7 +56,7 @@ class Network(Protocol):
     @property
     def normalisation_parameters(self) -> frozenset[str]: ...
     @property
-    def transposed_parameters(self) -> frozenset[str]: ...
+    def filters(self) -> Mapping[str, Filters]: ...
     @property
     def input_names(self) -> tuple[str, ...]: ...
 
@@ -154,7 +167,7 @@ def _ordered(
     return {name: tensors[name] for name in specs}
 
 
-def _some(names: Iterable[str], limit: int = 5) -> str:
+def _some(names: Iterable[str]) -> str:
     every = list(names)
-    shown = ", ".join(repr(name) for name in every[:limit])
-    return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"
+    shown = ", ".join(repr(name) for name in every[:_SHOWN])
+    return shown if len(every) <= _SHOWN else f"{shown} and {len(every) - _SHOWN} more"

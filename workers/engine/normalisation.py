@@ -6,16 +6,20 @@ two conventions for tensors of one dimension or none. Filter normalisation is th
 
 Let d be the direction's tensor and θ the parameter's. Tensors with more than one dimension:
 
-    filter   each slice i along the output dimension: d_i · ‖θ_i‖ / (‖d_i‖ + 1e-10)
-    layer    the whole tensor as one such slice
+    filter   each filter i: d_i · ‖θ_i‖ / (‖d_i‖ + 1e-10)
+    layer    the whole tensor as one filter
     weight   d ⊙ θ
-    dfilter  each slice: d_i / (‖d_i‖ + 1e-10)
-    dlayer   the whole tensor as one such slice
+    dfilter  each filter: d_i / (‖d_i‖ + 1e-10)
+    dlayer   the whole tensor as one filter
     none     d
 
+A filter is the weights that one output channel depends on: what the network's `filters` say, else
+one index of dimension 0. In `li2018` it is one index of dimension 0 for every tensor, as in the
+code that was published with the paper.
+
 Tensors of one dimension or none are zero where `ignore` names them. Otherwise, in our convention,
-they are scaled by the same rule as one slice; in `li2018` they are copies of θ, for every rule,
-`none` included, as in the code that was published with the paper.
+they are scaled by the same rule as one filter; in `li2018` they are copies of θ, for every rule,
+`none` included, as in that code.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ from torch import Tensor
 
 from workers.engine.direction import Direction
 from workers.engine.errors import InputInvalid
-from workers.engine.network import Network, Point
+from workers.engine.network import Filters, Network, Point
 
 # Keeps a slice of zeros at zero instead of dividing by nothing; the paper's code has the same.
 _EPSILON = 1e-10
@@ -51,7 +55,7 @@ class Normalisation(StrEnum):
 
 
 class Convention(StrEnum):
-    """Whose rule holds for tensors of one dimension or none."""
+    """Whose rule holds for filters and for tensors of one dimension or none."""
 
     LOSSATLAS = "lossatlas"
     LI2018 = "li2018"
@@ -65,6 +69,7 @@ class Kind(StrEnum):
     NORM = "norm"
 
 
+_BY_FILTER = frozenset({Normalisation.FILTER, Normalisation.DFILTER})
 IGNORABLE = frozenset({Kind.BIAS, Kind.NORM})
 
 
@@ -122,7 +127,7 @@ def normalise(direction: Direction, origin: Point, network: Network, rule: Rule)
                 direction.parameters[name].detach().to("cpu", torch.float64),
                 origin.parameters[name].detach().to("cpu", torch.float64),
                 parameter_kind(network, name),
-                1 if name in network.transposed_parameters else 0,
+                None if rule.convention is Convention.LI2018 else network.filters.get(name),
                 rule,
             )
             for name in network.parameters
@@ -131,31 +136,37 @@ def normalise(direction: Direction, origin: Point, network: Network, rule: Rule)
     )
 
 
-def _normalise_one(d: Tensor, theta: Tensor, kind: Kind, output_dim: int, rule: Rule) -> Tensor:
+def _normalise_one(
+    d: Tensor, theta: Tensor, kind: Kind, filters: Filters | None, rule: Rule
+) -> Tensor:
     if kind in rule.ignore:
         return torch.zeros_like(theta)
     if kind is not Kind.WEIGHT and rule.convention is Convention.LI2018:
         return theta.clone()
-    by_slice = kind is Kind.WEIGHT
+    view = tuple(theta.shape)
+    dims: tuple[int, ...] = ()
+    if kind is Kind.WEIGHT and rule.normalisation in _BY_FILTER:
+        view, dims = (view, (0,)) if filters is None else (filters.view, filters.dims)
     match rule.normalisation:
         case Normalisation.FILTER | Normalisation.LAYER:
-            whole = rule.normalisation is Normalisation.LAYER or not by_slice
-            return d * (
-                _norms(theta, output_dim, whole) / (_norms(d, output_dim, whole) + _EPSILON)
-            )
+            own = d.reshape(view)
+            ratio = _norms(theta.reshape(view), dims) / (_norms(own, dims) + _EPSILON)
+            return (own * ratio).reshape(d.shape)
         case Normalisation.DFILTER | Normalisation.DLAYER:
-            whole = rule.normalisation is Normalisation.DLAYER or not by_slice
-            return d / (_norms(d, output_dim, whole) + _EPSILON)
+            own = d.reshape(view)
+            return (own / (_norms(own, dims) + _EPSILON)).reshape(d.shape)
         case Normalisation.WEIGHT:
             return d * theta
         case Normalisation.NONE:
             return d.clone()
 
 
-def _norms(tensor: Tensor, output_dim: int, whole: bool) -> Tensor:
-    """Frobenius norms, shaped to multiply `tensor`: one per output slice, or one in all."""
-    others = None if whole else [dim for dim in range(tensor.dim()) if dim != output_dim]
-    norms: Tensor = torch.linalg.vector_norm(tensor, dim=others, keepdim=True)
+def _norms(tensor: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Frobenius norms, shaped to multiply `tensor`: one for each index along `dims`."""
+    others = [dim for dim in range(tensor.dim()) if dim not in dims]
+    if dims and not others:
+        return tensor.abs()
+    norms: Tensor = torch.linalg.vector_norm(tensor, dim=others if dims else None, keepdim=True)
     return norms
 
 

@@ -1,10 +1,12 @@
 """The mean loss over a data set as a differentiable function of chosen parameters.
 
-Owns which parameters are chosen, the loop over ragged batches and the gradient. L(θ) = (1/m) Σ ℓ_i
-whatever the batching: batches give *sums* of per-sample losses, which are added up in float64 and
-divided by m once. Evaluation mode; buffers stay those of the point.
+Owns which parameters are chosen, the loop over ragged batches and the gradient. L(θ) = (1/m) Σ wℓ
+whatever the batching: batches give *sums* of per-sample losses times their weights, which are added
+up in float64 and divided by m once. Evaluation mode; buffers stay those of the point.
 
 Attention runs in its plain mathematical form, since the fused kernels have no second derivative.
+Whatever is differentiated comes through an `Objective`, and none comes to be before the form that
+it differentiates has been held against the form that losses are computed in.
 """
 
 from __future__ import annotations
@@ -12,16 +14,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
+from torch.func import grad_and_value, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from workers.engine.datasets import Batch, Dataset
 from workers.engine.errors import CurvatureUnsupported, InputInvalid, PrecisionUnavailable
 from workers.engine.evaluation import DatasetEvaluation, Setting, cast_point, prepare_datasets
+from workers.engine.forms import FormsCompared, compare_forms
 from workers.engine.layout import ParameterLayout
 from workers.engine.memory import memory_guard
 from workers.engine.network import Network, Point, check_point
@@ -47,7 +50,11 @@ class Gradient:
 
 
 class Objective:
-    """A data set on the device and the parameters that derivatives are taken in."""
+    """A data set on the device and the parameters that derivatives are taken in.
+
+    Attributes:
+        forms: how the losses of both forms of the network agree at the origin.
+    """
 
     def __init__(
         self,
@@ -67,6 +74,8 @@ class Objective:
             PrecisionUnavailable: the precision is neither float32 nor float64.
             InputInvalid: no parameter is left.
             TargetsInvalid, MemoryExceeded: see `prepare_datasets`.
+            FormsDiffer: at `origin` the differentiable form of the network has another loss than
+                the network.
         """
         if setting.precision not in _PRECISIONS:
             raise PrecisionUnavailable(
@@ -82,6 +91,34 @@ class Objective:
         self.setting = setting
         self.layout = _layout(setting.network, names)
         (self._data,) = prepare_datasets(setting, origin, [dataset], differentiable=True)
+        self.forms = self._compared(origin, dataset)
+
+    def _compared(self, origin: Point, dataset: Dataset) -> FormsCompared:
+        setting = self.setting
+        local = self.at(origin)
+
+        def in_double(suspect: Tensor) -> tuple[Tensor, Tensor]:
+            double = replace(setting, precision=Precision.FLOAT64)
+            pairs = []
+            for batch in self._data.batches:
+                if not bool(suspect[batch.start : batch.stop].any()):
+                    continue
+                kept = slice(batch.start, batch.stop)  # whole: a form may fail for a size alone
+                inputs = tuple(tensor[kept] for tensor in dataset.inputs)
+                some = Dataset(dataset.name, inputs, dataset.targets[kept])
+                (data,) = prepare_datasets(double, origin, [some], differentiable=True)
+                exact = LocalObjective(double, data, check_point(self.network, origin), self.layout)
+                pairs.append((exact.sample_losses(), exact.inferred_losses()))
+            ours, theirs = zip(*pairs, strict=True)
+            return torch.cat(ours), torch.cat(theirs)
+
+        return compare_forms(
+            local.sample_losses(),
+            local.inferred_losses(),
+            local.dtype,
+            None if setting.precision is Precision.FLOAT64 else in_double,
+            dataset=dataset.name,
+        )
 
     @property
     def network(self) -> Network:
@@ -138,14 +175,19 @@ class LocalObjective:
     def samples(self) -> int:
         return self._data.samples
 
-    def first_batch(self) -> LocalObjective:
-        """The same with the first batch alone, for trials of speed."""
+    def ends(self) -> tuple[LocalObjective, ...]:
+        """The same with the first batch alone and, where it has another size, with the last."""
+        first, last = self._batches[0], self._batches[-1]
+        alike = last.stop - last.start == first.stop - first.start
+        return tuple(self._with(batch) for batch in ((first,) if alike else (first, last)))
+
+    def _with(self, batch: Batch) -> LocalObjective:
         trial = copy.copy(self)
-        trial._batches = self._batches[:1]
+        trial._batches = (batch,)
         return trial
 
     def batch_losses(self) -> Iterator[Callable[[Tensor], Tensor]]:
-        """Per batch the function vector → Σ ℓ_i over its samples, a float64 scalar.
+        """Per batch the function vector → Σ w_i ℓ_i over its samples, a float64 scalar.
 
         Call them within `differentiating`.
         """
@@ -159,6 +201,34 @@ class LocalObjective:
             for batch_loss in self.batch_losses():
                 total += batch_loss(self.vector)
         return float(total) / self.samples
+
+    def sample_losses(self) -> Tensor:
+        """ℓ of every sample in the form that is differentiated, and under a derivative.
+
+        Shape (samples of the data set,), float64; those without a target have 0 or NaN.
+        """
+        with differentiating(self.setting):
+            parts = [
+                vjp(lambda vector, batch=batch: self._losses(vector, batch), self.vector)[0]
+                for batch in self._batches
+            ]
+        return torch.cat([part.detach().to(torch.float64) for part in parts])
+
+    def inferred_losses(self) -> Tensor:
+        """ℓ of every sample in the form that losses are computed in everywhere else."""
+        setting = self.setting
+        parameters = {**self._fixed, **self.layout.views(self.vector)}
+        with (
+            memory_guard(setting.batch_size),
+            torch.inference_mode(),
+            arithmetic(setting.precision),
+        ):
+            infer = setting.network.at(parameters, self._buffers)
+            parts = [
+                setting.loss.per_sample(self._data.outputs(infer, batch), batch.targets)
+                for batch in self._batches
+            ]
+            return torch.cat([part.to(torch.float64) for part in parts])
 
     def gradient(self) -> Gradient:
         """L and ∇L; NaN and infinities as they come.
@@ -178,14 +248,18 @@ class LocalObjective:
         )
 
     def _batch_loss(self, vector: Tensor, batch: Batch) -> Tensor:
+        return self._data.batch_sum(self._outputs(vector, batch), batch)
+
+    def _losses(self, vector: Tensor, batch: Batch) -> Tensor:
+        return self.setting.loss.per_sample(self._outputs(vector, batch), batch.targets)
+
+    def _outputs(self, vector: Tensor, batch: Batch) -> Tensor:
         parameters = {**self._fixed, **self.layout.views(vector)}
 
         def infer(*inputs: Tensor) -> Tensor:
             return self.setting.network(parameters, self._buffers, *inputs)
 
-        outputs = self._data.outputs(infer, batch)
-        losses = self.setting.loss.per_sample(outputs, batch.targets)
-        return losses.to(torch.float64).sum()
+        return self._data.outputs(infer, batch)
 
 
 @contextmanager

@@ -7,22 +7,21 @@ vectors it combines (θ, δ, η or θ, θ′), one flat vector each, on the devi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from typing import Final, Protocol
 
 import torch
 from torch import Tensor
 
 from workers.engine.direction import Direction
-from workers.engine.errors import InputInvalid
 from workers.engine.layout import ParameterLayout
 from workers.engine.network import Network, Point, is_floating, variance_buffers
+from workers.engine.vocabulary import Vocabulary
 
 #: Elements moved at a time: 16 MiB of float64.
 _BLOCK: Final = 2 << 20
 
 
-class BufferPolicy(StrEnum):
+class BufferPolicy(Vocabulary, of="buffer policy"):
     """`frozen`: the origin's everywhere. `interpolate`: they move along the direction too.
     `recalibrate`: recomputed from samples at each point (`workers.engine.recalibration`); what
     cannot be recomputed is the origin's.
@@ -31,21 +30,6 @@ class BufferPolicy(StrEnum):
     FROZEN = "frozen"
     INTERPOLATE = "interpolate"
     RECALIBRATE = "recalibrate"
-
-    @classmethod
-    def named(cls, word: str) -> BufferPolicy:
-        """The policy of this name.
-
-        Raises:
-            InputInvalid: there is none.
-        """
-        try:
-            return cls(word)
-        except ValueError:
-            raise InputInvalid(
-                f"unknown buffer policy {word!r}; known are 'frozen', 'interpolate' and "
-                "'recalibrate'"
-            ) from None
 
 
 class Placement(Protocol):
@@ -70,7 +54,7 @@ class Placement(Protocol):
 
 
 class _Vectors:
-    """What the two placements share: layouts, fixed buffers, and the host's look at variances."""
+    """What all placements share: layouts, fixed buffers, and the host's look at variances."""
 
     def __init__(
         self,
@@ -119,7 +103,55 @@ class _Vectors:
         return not bool((variances() < 0).any())
 
 
-class PlanePlacement(_Vectors):
+class _AlongDirections(_Vectors):
+    """θ and moves along directions, whose vectors are kept on the device `kept_on`."""
+
+    def __init__(
+        self,
+        network: Network,
+        origin: Point,
+        directions: Sequence[Direction],
+        policy: BufferPolicy,
+        dtype: torch.dtype,
+        device: torch.device,
+        channels_last: bool,
+        kept_on: torch.device,
+    ) -> None:
+        super().__init__(network, origin, policy, dtype, device, channels_last)
+        self._parameters = _Moves(
+            self._theta,
+            [self.parameter_layout.flatten(d.parameters, dtype, kept_on) for d in directions],
+        )
+        moved = [self._buffer_part(d) for d in directions]
+        self._buffers = _Moves(
+            self._state, [self.buffer_layout.flatten(part, dtype, kept_on) for part in moved]
+        )
+        self._host_state = self._host_variances(origin.buffers)
+        self._host_steps = [self._host_variances(part) for part in moved]
+
+    def write(self, alpha: float, beta: float, parameters: Tensor, buffers: Tensor) -> None:
+        coordinates = self._coordinates(alpha, beta)
+        self._parameters.write(coordinates, parameters)
+        if self._moves_buffers:
+            self._buffers.write(coordinates, buffers)
+        else:
+            buffers.copy_(self._state)
+
+    def is_valid(self, alpha: float, beta: float) -> bool:
+        def variances() -> Tensor:
+            value = self._host_state
+            for index, coordinate in self._coordinates(alpha, beta):
+                value = value + coordinate * self._host_steps[index]
+            return value
+
+        return self._never_negative(variances)
+
+    def _coordinates(self, alpha: float, beta: float) -> list[tuple[int, float]]:
+        """How far the cell lies along each direction that it is moved in, by the number of it."""
+        raise NotImplementedError
+
+
+class PlanePlacement(_AlongDirections):
     """θ + αδ + βη; without η a line along δ."""
 
     def __init__(
@@ -133,34 +165,12 @@ class PlanePlacement(_Vectors):
         device: torch.device,
         channels_last: bool = True,
     ) -> None:
-        super().__init__(network, origin, policy, dtype, device, channels_last)
         directions = [x] if y is None else [x, y]
-        self._parameters = _Moves(
-            self._theta,
-            [self.parameter_layout.flatten(d.parameters, dtype, device) for d in directions],
-        )
-        moved = [self._buffer_part(d) for d in directions]
-        self._buffers = _Moves(
-            self._state, [self.buffer_layout.flatten(part, dtype, device) for part in moved]
-        )
-        self._host_state = self._host_variances(origin.buffers)
-        self._host_steps = [self._host_variances(part) for part in moved]
+        super().__init__(network, origin, directions, policy, dtype, device, channels_last, device)
+        self._axes = len(directions)
 
-    def write(self, alpha: float, beta: float, parameters: Tensor, buffers: Tensor) -> None:
-        self._parameters.write((alpha, beta), parameters)
-        if self._moves_buffers:
-            self._buffers.write((alpha, beta), buffers)
-        else:
-            buffers.copy_(self._state)
-
-    def is_valid(self, alpha: float, beta: float) -> bool:
-        def variances() -> Tensor:
-            value = self._host_state
-            for step, coordinate in zip(self._host_steps, (alpha, beta), strict=False):
-                value = value + coordinate * step
-            return value
-
-        return self._never_negative(variances)
+    def _coordinates(self, alpha: float, beta: float) -> list[tuple[int, float]]:
+        return list(enumerate((alpha, beta)))[: self._axes]
 
 
 class SegmentPlacement(_Vectors):
@@ -197,7 +207,7 @@ class SegmentPlacement(_Vectors):
         return self._never_negative(lambda: torch.lerp(start, end, alpha))
 
 
-class RaysPlacement(_Vectors):
+class RaysPlacement(_AlongDirections):
     """θ + αd_k: cell (α, k) lies along the kth of several directions, k = 0, 1, …
 
     The directions stay on the host, however many there are: one is moved per cell.
@@ -213,28 +223,11 @@ class RaysPlacement(_Vectors):
         device: torch.device,
         channels_last: bool = True,
     ) -> None:
-        super().__init__(network, origin, policy, dtype, device, channels_last)
         host = torch.device("cpu")
-        self._parameters = _Moves(
-            self._theta,
-            [self.parameter_layout.flatten(d.parameters, dtype, host) for d in directions],
-        )
-        moved = [self._buffer_part(d) for d in directions]
-        self._buffers = _Moves(
-            self._state, [self.buffer_layout.flatten(part, dtype, host) for part in moved]
-        )
-        self._host_state = self._host_variances(origin.buffers)
-        self._host_steps = [self._host_variances(part) for part in moved]
+        super().__init__(network, origin, directions, policy, dtype, device, channels_last, host)
 
-    def write(self, alpha: float, beta: float, parameters: Tensor, buffers: Tensor) -> None:
-        self._parameters.write_along(int(beta), alpha, parameters)
-        if self._moves_buffers:
-            self._buffers.write_along(int(beta), alpha, buffers)
-        else:
-            buffers.copy_(self._state)
-
-    def is_valid(self, alpha: float, beta: float) -> bool:
-        return self._never_negative(lambda: self._host_state + alpha * self._host_steps[int(beta)])
+    def _coordinates(self, alpha: float, beta: float) -> list[tuple[int, float]]:
+        return [(int(beta), alpha)]
 
 
 class _Moves:
@@ -253,14 +246,9 @@ class _Moves:
             min(_BLOCK, origin.numel()), dtype=torch.float64, device=origin.device
         )
 
-    def write(self, coordinates: tuple[float, float], out: Tensor) -> None:
-        self._write(list(zip(coordinates, self._steps, strict=False)), out)
-
-    def write_along(self, index: int, coordinate: float, out: Tensor) -> None:
-        """θ and a move along one of the directions alone."""
-        self._write([(coordinate, self._steps[index])], out)
-
-    def _write(self, moves: list[tuple[float, Tensor]], out: Tensor) -> None:
+    def write(self, coordinates: Sequence[tuple[int, float]], out: Tensor) -> None:
+        """θ and moves along some of the directions, by their numbers."""
+        moves = [(coordinate, self._steps[index]) for index, coordinate in coordinates]
         (first, step), *others = moves
         for start in range(0, out.numel(), _BLOCK):
             stop = min(start + _BLOCK, out.numel())

@@ -7,33 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 
 import torch
 
-from workers.engine.errors import InputInvalid, PrecisionUnavailable
+from workers.engine.errors import PrecisionUnavailable
+from workers.engine.vocabulary import Vocabulary
 
 
-class Precision(StrEnum):
+class Precision(Vocabulary, of="precision"):
     """`float32` is the default, `float64` the truth for comparisons, the others are options."""
 
     FLOAT32 = "float32"
     FLOAT64 = "float64"
     TF32 = "tf32"
     BF16 = "bf16"
-
-    @classmethod
-    def named(cls, word: str) -> Precision:
-        """The precision of this name.
-
-        Raises:
-            InputInvalid: there is none.
-        """
-        try:
-            return cls(word)
-        except ValueError:
-            known = ", ".join(repr(member.value) for member in cls)
-            raise InputInvalid(f"unknown precision {word!r}; known are {known}") from None
 
     @property
     def place_dtype(self) -> torch.dtype:

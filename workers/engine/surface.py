@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from workers.engine.counting import Counting
 from workers.engine.datasets import Dataset
 from workers.engine.direction import Direction
 from workers.engine.evaluation import DatasetEvaluation, Setting, cast_point, prepare_datasets
@@ -104,6 +105,11 @@ class CellEvaluator:
                 _measure, setting.network, self._parameters, self._buffers, self._datasets, rows
             )
             self._replayed = ReplayedPass(run, rows, record)
+
+    @property
+    def countings(self) -> tuple[Counting, ...]:
+        """What each data set's means are over."""
+        return tuple(dataset.counting for dataset in self._datasets)
 
     @property
     def replays(self) -> bool:
@@ -298,21 +304,9 @@ def plane_evaluator(
     Raises:
         PrecisionUnavailable, TargetsInvalid, MemoryExceeded: see `prepare_datasets`.
     """
-    require_available(setting.precision, setting.device)
-    with memory_guard(setting.batch_size):
-        placement = PlanePlacement(
-            setting.network,
-            origin,
-            x,
-            y,
-            buffers,
-            setting.precision.place_dtype,
-            setting.device,
-            setting.channels_last,
-        )
-        prepared = prepare_datasets(setting, origin, datasets)
-        weights = first_weights(setting, origin, x, y) if combine_first else ()
-        return CellEvaluator(setting, placement, prepared, recalibrator, weights)
+    place = partial(PlanePlacement, x=x, y=y)
+    first = (x, y) if combine_first else None
+    return _evaluator(setting, origin, place, datasets, buffers, recalibrator, first)
 
 
 def first_weights(
@@ -340,19 +334,8 @@ def rays_evaluator(
     Raises:
         PrecisionUnavailable, TargetsInvalid, MemoryExceeded: see `prepare_datasets`.
     """
-    require_available(setting.precision, setting.device)
-    with memory_guard(setting.batch_size):
-        placement = RaysPlacement(
-            setting.network,
-            origin,
-            directions,
-            buffers,
-            setting.precision.place_dtype,
-            setting.device,
-            setting.channels_last,
-        )
-        prepared = prepare_datasets(setting, origin, datasets)
-        return CellEvaluator(setting, placement, prepared, recalibrator)
+    place = partial(RaysPlacement, directions=directions)
+    return _evaluator(setting, origin, place, datasets, buffers, recalibrator)
 
 
 def segment_evaluator(
@@ -368,19 +351,38 @@ def segment_evaluator(
     Raises:
         PrecisionUnavailable, TargetsInvalid, MemoryExceeded: see `prepare_datasets`.
     """
+    place = partial(SegmentPlacement, target=target)
+    return _evaluator(setting, origin, place, datasets, buffers, recalibrator)
+
+
+def _evaluator(
+    setting: Setting,
+    origin: Point,
+    place: Callable[..., Placement],
+    datasets: Sequence[Dataset],
+    buffers: BufferPolicy,
+    recalibrator: Recalibrator | None,
+    combined: tuple[Direction, Direction | None] | None = None,
+) -> CellEvaluator:
+    """The evaluator of the cells that `place` lays out.
+
+    Args:
+        place: a placement's type, with what it moves along.
+        combined: x and y of a plane whose first products are to be combined.
+    """
     require_available(setting.precision, setting.device)
     with memory_guard(setting.batch_size):
-        placement = SegmentPlacement(
-            setting.network,
-            origin,
-            target,
-            buffers,
-            setting.precision.place_dtype,
-            setting.device,
-            setting.channels_last,
+        placement = place(
+            network=setting.network,
+            origin=origin,
+            policy=buffers,
+            dtype=setting.precision.place_dtype,
+            device=setting.device,
+            channels_last=setting.channels_last,
         )
         prepared = prepare_datasets(setting, origin, datasets)
-        return CellEvaluator(setting, placement, prepared, recalibrator)
+        weights = () if combined is None else first_weights(setting, origin, *combined)
+        return CellEvaluator(setting, placement, prepared, recalibrator, weights)
 
 
 @dataclass(frozen=True)
@@ -424,10 +426,3 @@ def compare_precision(
         largest_accuracy=max(accuracy, default=None) if accuracy else None,
         changed_status=changed,
     )
-
-
-def measure_precision_error(
-    tested: CellEvaluator, reference: CellEvaluator, cells: Sequence[Cell]
-) -> PrecisionError:
-    """Evaluates `cells` with both and compares; `reference` is the float32 evaluator."""
-    return compare_precision(tested.evaluate(cells), reference.evaluate(cells))

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from workers.engine.errors import InputInvalid
+from workers.engine.vocabulary import Vocabulary
 
 # Quadratic forms are skewed, so Student's t covers less than it says for a handful of them: on
 # trained and untrained networks an interval of nominally 95 % held the trace in 90 to 97 % of 300
@@ -21,26 +20,13 @@ from workers.engine.errors import InputInvalid
 _NOMINAL_LEVEL = 0.975
 
 
-class TraceMethod(StrEnum):
+class TraceMethod(Vocabulary, of="trace method"):
     """Named as on the wire."""
 
     DEFLATED = "deflated"
     HUTCHINSON = "hutchinson"
     HUTCH_PLUS_PLUS = "hutch++"
     XTRACE = "xtrace"
-
-    @classmethod
-    def named(cls, word: str) -> TraceMethod:
-        """The method of this name.
-
-        Raises:
-            InputInvalid: there is none.
-        """
-        try:
-            return cls(word)
-        except ValueError:
-            known = ", ".join(repr(member.value) for member in cls)
-            raise InputInvalid(f"unknown trace method {word!r}; known are {known}") from None
 
 
 @dataclass(frozen=True)

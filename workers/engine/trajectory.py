@@ -19,7 +19,7 @@ axis is such that its largest component is positive.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -85,7 +85,6 @@ class PrincipalPlane:
         projection: of every checkpoint, in the source's order.
         weights: shape (n, 2): the axes as combinations Σ_i w_i m_i of the checkpoints, which says
             how anything else of theirs (buffers) moves along the axes.
-        centring: how the axes were found; coordinates are relative to the centre in both cases.
     """
 
     x: Direction
@@ -93,7 +92,6 @@ class PrincipalPlane:
     explained_variance: Array
     projection: Projection
     weights: Array
-    centring: Centring
 
 
 def principal_plane(
@@ -154,7 +152,6 @@ def principal_plane(
         explained_variance=values / values.sum(),
         projection=_projection(dots * signs, np.eye(2), np.diag(gram).copy(), squares),
         weights=weights * signs,
-        centring=centring,
     )
 
 
@@ -350,17 +347,3 @@ def _projection(coordinates: Array, gram: Array, norms: Array, squares: Array) -
     inside = float(np.einsum("ij,jk,ik->", coordinates, gram, coordinates))
     total = float(norms.sum())
     return Projection(coordinates, residuals, distances, inside / total if total > 0 else math.nan)
-
-
-class LoadedCheckpoints:
-    """Checkpoints already in memory as a source, for small networks."""
-
-    def __init__(self, checkpoints: Sequence[Mapping[str, Tensor]]) -> None:
-        self._checkpoints = tuple(checkpoints)
-
-    @property
-    def count(self) -> int:
-        return len(self._checkpoints)
-
-    def read(self, index: int, name: str, start: int, stop: int) -> Tensor:
-        return self._checkpoints[index][name].detach().reshape(-1)[start:stop].cpu()

@@ -19,9 +19,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
-from service.programs.graph import InputSpec, TensorSpec
+from service.programs.filters import of_transposed_convolution
+from service.programs.graph import Filters, InputSpec, TensorSpec
+from workers.program import derivatives
 
 GROUP: Final = "lossatlas.architectures"
 
@@ -63,6 +67,7 @@ class ArchitectureNetwork:
         saved = set(module.state_dict(keep_vars=True))
         gains = _names(module, _NORMALISATIONS)
         flipped = {n for n in _names(module, _TRANSPOSED) if n.rpartition(".")[2] == "weight"}
+        filters = _filters(module)
         self.inputs = inputs
         self.parameters = {
             name: TensorSpec(
@@ -72,6 +77,7 @@ class ArchitectureNetwork:
                 "parameter",
                 normalisation=name in gains,
                 transposed=name in flipped,
+                filters=filters.get(name),
             )
             for name, tensor in module.named_parameters()
         }
@@ -81,7 +87,7 @@ class ArchitectureNetwork:
             for name, tensor in self.initial_buffers.items()
         }
         self.normalisation_parameters = frozenset(gains & set(self.parameters))
-        self.transposed_parameters = frozenset(flipped & set(self.parameters))
+        self.filters = {n: f for n, f in filters.items() if n in self.parameters}
         self.input_names = tuple(spec.name for spec in inputs)
         self.input_dtypes = tuple(spec.dtype for spec in inputs)
         self._constants = {n: b for n, b in module.named_buffers() if n not in saved}
@@ -90,8 +96,8 @@ class ArchitectureNetwork:
     def __call__(
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], *inputs: Tensor
     ) -> Tensor:
-        """The outputs; attention in its math formulation, which has all derivatives."""
-        with sdpa_kernel(SDPBackend.MATH):
+        """The outputs; operators in formulations that have all derivatives."""
+        with sdpa_kernel(SDPBackend.MATH), _Differentiable():
             return self._call(parameters, buffers, inputs)
 
     def at(
@@ -126,6 +132,36 @@ class ArchitectureNetwork:
                     for n, t in self._constants.items()
                 }
         return self._placed[key]
+
+
+class _Differentiable(TorchFunctionMode):
+    """Functions that a module calls and that have no second derivative, by forms that have one."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        form = _FORMS.get(func)
+        return (form or func)(*args, **(kwargs or {}))
+
+
+def _hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    result = derivatives.hardsigmoid(input)
+    return input.copy_(result) if inplace else result
+
+
+def _cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Tensor:
+    return derivatives.cdist(x1, x2, p)
+
+
+_FORMS: Final[Mapping[Callable[..., Any], Callable[..., Tensor]]] = {
+    functional.hardsigmoid: _hardsigmoid,
+    torch._C._nn.hardsigmoid: _hardsigmoid,
+    torch.cdist: _cdist,
+}
 
 
 def build_architecture(name: str, config: Mapping[str, Any]) -> ArchitectureNetwork:
@@ -239,6 +275,27 @@ def _names(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> set[str]:
         if isinstance(child, kinds)
         for name, _ in child.named_parameters(recurse=False)
     }
+
+
+def _filters(module: nn.Module) -> dict[str, Filters]:
+    """Those of transposed convolutions, where no other module of PyTorch's has the same weight."""
+    uses: dict[int, list[tuple[str, nn.Module]]] = {}
+    for prefix, child in module.named_modules():
+        weight = child._parameters.get("weight")
+        if weight is not None:
+            uses.setdefault(id(weight), []).append((f"{prefix}.weight".lstrip("."), child))
+    found = {}
+    for several in uses.values():
+        read = {
+            of_transposed_convolution(child.weight.shape, child.groups)
+            if isinstance(child, _TRANSPOSED)
+            else None
+            for _, child in several
+        }
+        filters = read.pop()
+        if not read and filters is not None:
+            found.update({name: filters for name, _ in several})
+    return found
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
-from service.programs.graph import FLOATING, Graph, TensorSpec
+from service.programs.graph import FLOATING, Filters, Graph, TensorSpec
 from service.programs.roles import running_statistics
 from workers.program.batch_statistics import BatchStatistics
 from workers.program.failures import OperatorFailed
@@ -44,7 +44,7 @@ class BoundNetwork:
 
     Attributes:
         parameters, buffers: tensors by name, in the program's order.
-        normalisation_parameters, transposed_parameters: see `workers.engine.network.Network`.
+        normalisation_parameters, filters: see `workers.engine.network.Network`.
         variance_buffers: running variances, by where they enter batch norms.
         recalibratable: buffers that `recalibrated` computes; None where some batch norm's
             statistics are part of the program, so that they cannot be replaced.
@@ -74,9 +74,9 @@ class BoundNetwork:
         self.normalisation_parameters = frozenset(
             name for name, spec in self.parameters.items() if spec.normalisation
         )
-        self.transposed_parameters = frozenset(
-            name for name, spec in self.parameters.items() if spec.transposed
-        )
+        self.filters: Mapping[str, Filters] = {
+            name: spec.filters for name, spec in self.parameters.items() if spec.filters is not None
+        }
         self.variance_buffers = _variances(graph)
         self.recalibratable = _recalibratable(graph)
         self._recalibrating: dict[tuple[torch.dtype, torch.device], _Recalibrating] = {}

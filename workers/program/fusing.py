@@ -19,7 +19,7 @@ over: only what a call of the same batch made afresh, and only by its last reade
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from service.programs.graph import TensorRef
-from workers.program import winograd
+from workers.program import onednn, winograd
 from workers.program.operators import Call
 from workers.program.products import product
 from workers.program.schedule import reads
@@ -239,8 +239,12 @@ class OrderedWeights:
         padding: Sequence[int],
         dilation: Sequence[int],
         groups: int,
+        reorder: Callable[..., Tensor],
+        convolve: Callable[..., Tensor],
     ) -> None:
+        """`reorder` and `convolve` are oneDNN's (`onednn`): who has ordered weights has both."""
         self._weight, self._groups = weight, groups
+        self._reorder, self._convolve = reorder, convolve
         self._stride, self._padding, self._dilation = stride, padding, dilation
         self._made: dict[tuple[int, ...], Tensor] = {}
 
@@ -249,14 +253,16 @@ class OrderedWeights:
         size = tuple(x.shape[1:])
         found = self._made.get(size)
         if found is None:
-            found = _REORDERED(
+            found = self._reorder(
                 self._weight, self._padding, self._stride, self._dilation, self._groups, x.shape
             )
             self._made[size] = found
         return found
 
-
-_REORDERED: Final[Any] = torch.ops.mkldnn._reorder_convolution_weight.default
+    def convolution(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """conv2d(x)."""
+        weight, geometry = self.suiting(x), (self._padding, self._stride, self._dilation)
+        return self._convolve(x, weight, bias, *geometry, self._groups, "none", [], "")
 
 
 def in_order(
@@ -271,7 +277,10 @@ def in_order(
         return winograd.transformed(weight)
     if weight.dim() != 4 or weight.numel() < _MANY_WEIGHTS or not _is_narrow(weight):
         return weight
-    return OrderedWeights(weight, stride, padding, dilation, groups)
+    reorder, convolve = onednn.REORDERED.found, onednn.CONVOLUTION_BY_ORDER.found
+    if reorder is None or convolve is None:
+        return weight
+    return OrderedWeights(weight, stride, padding, dilation, groups, reorder, convolve)
 
 
 def convolution(
@@ -288,14 +297,8 @@ def convolution(
     if isinstance(ordered, TransformedWeights) and winograd.suits(x):
         return winograd.convolution(ordered, x, bias)
     if isinstance(ordered, OrderedWeights) and _suits(x, weight):
-        result: Tensor = _CONVOLUTION_BY_ORDER(
-            x, ordered.suiting(x), bias, padding, stride, dilation, groups, "none", [], ""
-        )
-        return result
+        return ordered.convolution(x, bias)
     return torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
-
-
-_CONVOLUTION_BY_ORDER: Final[Any] = torch.ops.mkldnn._convolution_pointwise.default
 
 
 def _is_narrow(tensor: Tensor) -> bool:
@@ -329,22 +332,21 @@ def convolution_added(
     """conv2d(x) + other, in `other`'s memory where its shape, type and format are the result's."""
     if isinstance(ordered, TransformedWeights) and winograd.suits(x):
         return sum_in_place(winograd.convolution(ordered, x, bias), other)
+    into = onednn.CONVOLUTION_INTO.found
     shape = (len(x), len(weight), *_positions(x, weight, stride, padding, dilation))
     if (
-        _suits(x, weight)
+        into is not None
+        and _suits(x, weight)
         and other.shape == shape
         and other.dtype == x.dtype
         and other.is_contiguous(memory_format=torch.channels_last)
     ):
         given = ordered.suiting(x) if isinstance(ordered, OrderedWeights) else weight
-        result: Tensor = _CONVOLUTION_INTO(
+        result: Tensor = into(
             other, x, given, bias, padding, stride, dilation, groups, "add", 1.0, None, [], None
         )
         return result
     return torch.conv2d(x, weight, bias, stride, padding, dilation, groups) + other
-
-
-_CONVOLUTION_INTO: Final[Any] = torch.ops.mkldnn._convolution_pointwise_.binary
 
 
 def _positions(

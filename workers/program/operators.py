@@ -2,7 +2,8 @@
 
 Owns which operator stands for which: a view becomes a reshape (so that any memory format and any
 batching will do), fused attention becomes the plain one, what is the identity in evaluation mode
-vanishes. Runs nothing.
+vanishes, and where derivatives are wanted the forms of `derivatives` stand for operators that lack
+them. Runs nothing.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from torch import Tensor
 from service.programs.graph import UNUSED, Arg, Graph, Node, TensorRef
 from service.programs.refusal import ProgramRefused
 from service.programs.schema import schema_of
+from workers.program.derivatives import FORMS
 from workers.program.literals import Situation
 
 _ATTENTION: Final = "aten.scaled_dot_product_attention.default"
 _INT64_MAX: Final = (1 << 63) - 1
+#: `cdist`'s number for "donot_use_mm_for_euclid_dist".
+_NO_PRODUCTS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,9 @@ def _call(node: Node, index: int, situation: Situation) -> Call:
 
 def _function(name: str, situation: Situation, *, plain: bool) -> Callable[..., Any]:
     """What computes an operator; `plain` when all its arguments are positional."""
-    if name == _ATTENTION and situation.differentiable:
-        return _math_attention
+    form = FORMS.get(name) if situation.differentiable else None
+    if form is not None:
+        return form
     direct = _DIRECT.get(name) if plain else None
     return direct or _overload(name)
 
@@ -253,6 +258,27 @@ def _plain_group_norm(node: Node, situation: Situation) -> Node:
     return replace(node, operator="aten.group_norm.default", arguments=arguments)
 
 
+#: What an optimiser wants of gradients: the loss has no other derivative for it.
+_TRAINERS: Final = frozenset({"scale_grad_by_freq", "sparse", "sparse_grad"})
+
+
+def _without(names: frozenset[str]) -> Callable[[Node, Situation], Node]:
+    def leave_out(node: Node, situation: Situation) -> Node:
+        kept = tuple(item for item in node.arguments if item[0] not in names)
+        return replace(node, arguments=kept)
+
+    return leave_out
+
+
+def _by_differences(node: Node, situation: Situation) -> Node:
+    """Distances without PyTorch's short cut by products of matrices.
+
+    It loses half the digits of near points, and is taken or not by the size of the batch.
+    """
+    kept = tuple(item for item in node.arguments if item[0] != "compute_mode")
+    return replace(node, arguments=(*kept, ("compute_mode", _NO_PRODUCTS)))
+
+
 def _typed_copy(node: Node, situation: Situation) -> Node:
     arguments = tuple((k, v) for k, v in node.arguments if k in {"self", "dtype", "memory_format"})
     return replace(node, operator="aten.to.dtype", arguments=arguments)
@@ -267,6 +293,9 @@ _REPLACEMENTS: Final[Mapping[str, Callable[[Node, Situation], Node]]] = {
     "aten._native_batch_norm_legit_no_training.default": _first_only(_plain_batch_norm),
     "aten.native_layer_norm.default": _if_first_only(_renamed("aten.layer_norm.default")),
     "aten.native_group_norm.default": _if_first_only(_plain_group_norm),
+    "aten.cdist.default": _by_differences,
+    "aten.embedding.default": _without(_TRAINERS),
+    "aten.gather.default": _without(_TRAINERS),
     "aten.to.device": _typed_copy,
     "aten.to.dtype_layout": _typed_copy,
     "aten._to_copy.default": _typed_copy,
@@ -274,23 +303,6 @@ _REPLACEMENTS: Final[Mapping[str, Callable[[Node, Situation], Node]]] = {
 
 
 # Operators that PyTorch has no single one for.
-
-
-def _math_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """Attention as products and a softmax: all derivatives, and batching, come with those."""
-    output: Tensor = torch.ops.aten._scaled_dot_product_attention_math.default(
-        query, key, value, attn_mask, 0.0, is_causal, None, scale=scale, enable_gqa=enable_gqa
-    )[0]
-    return output
 
 
 def _size(tensor: Tensor, dim: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from service.domain.counted import counted_provenance
 from service.domain.derived import measure
 from service.domain.lines import gathered
 from service.domain.results import GridResult, Tile, assemble, encode_npz
@@ -17,12 +18,10 @@ from service.domain.units import JobPlan
 from service.ledger import units
 from service.ledger.records import NewLandscape, UnitRecord
 from workers.cache import Held
+from workers.steps.networks import network_provenance
 from workers.steps.path import attachments_of, path_provenance
 from workers.steps.sampling import after_round
 from workers.tools import InHand
-
-#: Raised whenever a definition changes that moves a value.
-DEFINITIONS = "lossatlas numerics 1"
 
 
 def carry_out(hand: InHand) -> None:
@@ -84,7 +83,7 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
     specs = {axis: record.spec for axis, record in assignment.directions.items()}
     return {
         "engine": _engine_version(),
-        "definitions": DEFINITIONS,
+        "definitions": plan.definitions,
         "dtype": plan.precision.value,
         "device": plan.device,
         "threads": plan.threads,
@@ -93,10 +92,7 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
         "combine_first": plan.combine_first,
         "buffers": plan.buffers.value,
         "recalibration": plan.recalibration and plan.recalibration.model_dump(),
-        "samples": {
-            name: dataset.samples
-            for name, dataset in zip(assignment.dataset_names, assignment.datasets, strict=True)
-        },
+        **_counted(hand, plan),
         "seeds": {
             axis: spec["seed"] for axis, spec in specs.items() if spec.get("kind") == "random"
         },
@@ -116,6 +112,7 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
             "program": assignment.model.program,
             "architecture": assignment.model.architecture,
             "loss": assignment.model.loss,
+            "loss_options": dict(assignment.model.loss_options),
             "weights": {i: c.weights for i, c in assignment.checkpoints.items()},
             "datasets": {d.id: d.object for d in assignment.datasets},
         },
@@ -129,8 +126,17 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
         "memory": plan.memory and plan.memory.model_dump(),
         "precision_error": plan.precision_error and plan.precision_error.model_dump(mode="json"),
         **path_provenance(hand, plan),
+        **network_provenance(hand, plan),
         **({"curvature": plan.curvature.model_dump()} if plan.curvature is not None else {}),
     }
+
+
+def _counted(hand: InHand, plan: JobPlan) -> dict[str, Any]:
+    """By data set, how many samples the means are over, and of what else."""
+    names, held = hand.assignment.dataset_names, hand.assignment.datasets
+    if not plan.counted:
+        return {"samples": {n: d.samples for n, d in zip(names, held, strict=True)}}
+    return counted_provenance(names, plan.counted)
 
 
 def _derived(result: GridResult) -> dict[str, Any]:

@@ -61,7 +61,11 @@ def carry_out(hand: InHand) -> None:
 
 def _request(hand: InHand) -> dict[str, Any]:
     model = hand.assignment.model
-    body: dict[str, Any] = {"loss": model.loss, "device": hand.tools.options.device}
+    body: dict[str, Any] = {
+        "loss": model.loss,
+        "loss_options": dict(model.loss_options),
+        "device": hand.tools.options.device,
+    }
     if model.program is not None:
         return {**body, "archive": str(fetched(hand, model.program))}
     return {**body, "architecture": dict(model.architecture or {})}

@@ -33,6 +33,7 @@ def open_job(hand: InHand) -> None:
         "threads": threads_of(hand),
         "model": _model(hand),
         "loss": assignment.model.loss,
+        "loss_options": dict(assignment.model.loss_options),
         "precision": spec.precision.value,
         "buffers": spec.buffers.value,
         "recalibration_samples": spec.recalibration.samples,
@@ -77,16 +78,3 @@ def _model(hand: InHand) -> dict[str, Any]:
         raise ValueError(f"model {model.id} has no canonical graph")
     constants = None if model.constants is None else str(fetched(hand, model.constants))
     return {"graph": str(fetched(hand, model.graph)), "constants": constants}
-
-
-def batching_key(hand: InHand) -> dict[str, Any]:
-    """What a measured batch size depends on, beside the machine."""
-    model, spec = hand.assignment.model, hand.assignment.spec
-    return {
-        "architecture": None if model.architecture is None else dict(model.architecture),
-        "graph": model.graph,
-        "loss": model.loss,
-        "precision": spec.precision.value,
-        "device": hand.tools.options.device,
-        "threads": threads_of(hand),
-    }

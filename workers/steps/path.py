@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.grids import Axis
@@ -75,21 +74,6 @@ def axes_under(spec: TrajectoryJob, body: Any) -> tuple[Axis, Axis]:
         Axis(min=low, max=high, num=spec.surface.num) for low, high in body["trajectory"]["extent"]
     )
     return x, y
-
-
-def checkpoints_of(hand: InHand, plan: JobPlan, index: NDArray[np.int64]) -> dict[str, Any]:
-    """For each point of a tile the file of the checkpoint that is evaluated itself, or None."""
-    path = plan.trajectory
-    if path is None or not (index >= plan.in_plane).any():
-        return {}
-    rows = [int(flat) - plan.in_plane for flat in index]
-    checkpoints = hand.assignment.checkpoints
-    return {
-        "checkpoints": [
-            None if row < 0 else str(fetched(hand, checkpoints[path.checkpoints[row]].weights))
-            for row in rows
-        ]
-    }
 
 
 def attachments_of(hand: InHand, plan: JobPlan) -> dict[str, NDArray[Any]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from service.domain.counted import Counted
+from service.domain.definitions import DEFINITIONS, is_of_today
 from service.domain.digests import digest_bytes
 from service.domain.grids import Axis, first_tile_size, tile_size
 from service.domain.questions.curvature.spec import CurvatureJob
@@ -28,10 +30,12 @@ from service.domain.units import (
     TrajectoryPlan,
 )
 from service.ledger import directions, units
+from service.ledger.records import DirectionRecord
 from workers.childprocess import ChildDied
 from workers.protocol import Frame
 from workers.steps.curvature import curvature_axes, curvature_plan, curvature_request
-from workers.steps.opening import batching_key, fetched, open_job, target_of, threads_of
+from workers.steps.networks import network_plan, network_request, with_places
+from workers.steps.opening import fetched, open_job, target_of, threads_of
 from workers.steps.path import axes_under, path_plan, path_request
 from workers.steps.sampling import begin_sampling
 from workers.tools import InHand
@@ -47,8 +51,6 @@ def carry_out(hand: InHand) -> None:
     objects = dict(zip(answer.body.get("axes", ()), answer.blobs, strict=True))
     if set(objects) != set(assignment.directions):
         raise ChildDied("the child prepared other directions than it was asked for")
-    if chosen := answer.body["batching"]:
-        tools.batchings.keep(batching_key(hand), chosen)
     plan = _plan(hand, answer.body, {axis: digest_bytes(data) for axis, data in objects.items()})
     plan, sizes = begin_sampling(hand, plan)
     sizes |= {
@@ -83,8 +85,8 @@ def _request(hand: InHand) -> dict[str, Any]:
         "orthogonalise": _orthogonalise(spec),
         "target": target_of(hand),
         "trajectory": path_request(hand),
+        "networks": network_request(hand),
         "curvature": curvature_request(hand),
-        "batching": hand.tools.batchings.known(batching_key(hand)),
         "cells": spec.grid.cells if isinstance(spec, SurfaceJob) else 0,
         "compared": _compared(spec),
         "memory_bytes": hand.tools.options.memory_bytes,
@@ -126,7 +128,7 @@ def _orthogonalise(spec: QuestionSpec) -> bool:
 
 def _direction(hand: InHand, axis: str) -> dict[str, Any]:
     direction = hand.assignment.directions[axis]
-    if direction.object is not None:
+    if direction.object is not None and not _made_anew(direction):
         return {"materialised": str(fetched(hand, direction.object))}
     uploaded = direction.spec.get("object")
     return {
@@ -135,6 +137,17 @@ def _direction(hand: InHand, axis: str) -> dict[str, Any]:
         "origin": direction.checkpoint_id,
         "object": None if uploaded is None else str(fetched(hand, uploaded)),
     }
+
+
+def _made_anew(direction: DirectionRecord) -> bool:
+    """Whether tensors at hand are of an earlier release's definitions, and can be made again.
+
+    Only a job of that release refers to them so; a newer one takes them as they are, as uploaded.
+    A component of a path is the same under all definitions so far.
+    """
+    return direction.spec.get("kind") != "pca" and not is_of_today(
+        direction.spec, direction.spec_digest
+    )
 
 
 def _axes(spec: QuestionSpec, body: Any) -> tuple[Axis, Axis | None]:
@@ -165,6 +178,7 @@ def _anchors(spec: QuestionSpec, path: TrajectoryPlan | None) -> tuple[tuple[flo
 def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
     spec = hand.assignment.spec
     path = path_plan(hand, body)
+    networks = network_plan(hand, body)
     x, y = _axes(spec, body)
     norms = {axis: float(norm) for axis, norm in body["norms"].items()}
     if not all(math.isfinite(norm) for norm in norms.values()):
@@ -172,7 +186,7 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
     plan = JobPlan(
         x=tuple(x.points().tolist()),
         y=None if y is None else tuple(y.points().tolist()),
-        anchors=_anchors(spec, path),
+        anchors=with_places(_anchors(spec, path), networks),
         directions=tuple(
             PlannedDirection(
                 axis=axis,
@@ -204,7 +218,12 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
             RecalibrationPlan.model_validate(how) if (how := body["recalibration"]) else None
         ),
         lines=isinstance(spec, LineJob),
+        definitions=DEFINITIONS,
+        networks=networks,
+        counted=tuple(Counted.model_validate(found) for found in body["counted"]),
     )
+    if len(plan.counted) != len(hand.assignment.datasets):
+        raise ChildDied("the child counted other data sets than it was given")
     if y is None and plan.curvature is not None:
         return plan.model_copy(update={"tile_cells": plan.steps})
     cells = tile_size(

@@ -19,8 +19,8 @@ from service.ledger import units
 from workers.childprocess import ChildDied
 from workers.protocol import Frame
 from workers.steps.curvature import curvature_of
+from workers.steps.networks import themselves_of
 from workers.steps.opening import fetched, open_job, target_of
-from workers.steps.path import checkpoints_of
 from workers.steps.sampling import order_of
 from workers.tools import InHand
 
@@ -77,7 +77,7 @@ def _request(hand: InHand, plan: JobPlan, index: NDArray[np.int64]) -> dict[str,
         # counted once, by the first tile
         "weights": hand.assignment.unit.start == 0
         and isinstance(hand.assignment.spec, InterpolationJob | LineJob),
-        **checkpoints_of(hand, plan, index),
+        **themselves_of(hand, plan, index),
         **curvature_of(hand, plan),
     }
 

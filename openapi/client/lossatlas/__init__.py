@@ -42,7 +42,7 @@ from lossatlas.errors import (
     WeightsInvalidError,
 )
 from lossatlas.exporting import export_model, save_dataset, save_weights
-from lossatlas.grids import DatasetValues, Grid
+from lossatlas.grids import Counted, DatasetValues, Grid
 from lossatlas.jobs import Job
 from lossatlas.landscapes import Landscape
 from lossatlas.listing import Listing
@@ -62,6 +62,7 @@ __all__ = [
     "Client",
     "ConfigurationError",
     "ConflictError",
+    "Counted",
     "Curvature",
     "Dataset",
     "DatasetInvalidError",

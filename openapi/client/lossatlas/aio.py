@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from lossatlas.aio_transport import AsyncTransport
-from lossatlas.arrays import LandscapeBase
 from lossatlas.client import Client
 from lossatlas.discovery import find_endpoint
 from lossatlas.errors import InputError
@@ -28,6 +27,7 @@ from lossatlas.listing import Listing, Pages
 from lossatlas.pushing import Pushing
 from lossatlas.steps import Call, Steps, call, fetch
 from lossatlas.values import JobState, LandscapeRecord
+from lossatlas.viewing import LandscapeBase
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,30 +1,22 @@
-"""A landscape's record and arrays, without I/O: what the client's two kinds of landscape share."""
+"""A landscape's record and arrays, however they come."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from lossatlas.curvature import Curvature
-from lossatlas.display import card
 from lossatlas.grids import DatasetValues, Flags, Floats, Grid, Words
-from lossatlas.steps import Steps
+from lossatlas.networks import NetworkValues
 from lossatlas.trajectories import Trajectory
 from lossatlas.values import LandscapeRecord
 
-if TYPE_CHECKING:
-    from lossatlas.labelled import Dataset as XarrayDataset
-    from lossatlas.plotting import Axes
 
-T = TypeVar("T")
-
-
-class LandscapeBase:
+class LandscapeArrays:
     """A finished result. Without a data set's name, the first data set's values are meant."""
 
-    def __init__(self, transport: Any, record: LandscapeRecord) -> None:
-        self._transport = transport
+    def __init__(self, record: LandscapeRecord) -> None:
         self.record = record
 
     def __repr__(self) -> str:
@@ -50,6 +42,11 @@ class LandscapeBase:
     def provenance(self) -> Mapping[str, Any]:
         """Everything needed to compute the same numbers again."""
         return self.record.provenance
+
+    @property
+    def outdated(self) -> str | None:
+        """What to know where its numbers were computed under older definitions; else None."""
+        return self.record.outdated
 
     @property
     def grid(self) -> Grid:
@@ -108,6 +105,13 @@ class LandscapeBase:
         return None if body is None else Trajectory.from_json(body)
 
     @cached_property
+    def networks(self) -> tuple[NetworkValues, ...]:
+        """The networks that the line or plane passes through, with their own losses, where some
+        are told apart from its points; () otherwise.
+        """
+        return tuple(map(NetworkValues.from_json, self.grid.body.get("networks", ())))
+
+    @cached_property
     def curvature(self) -> Curvature | None:
         """The Hessian's spectrum; None unless it was asked for at a single point."""
         body = self.grid.body.get("curvature")
@@ -121,83 +125,3 @@ class LandscapeBase:
     def dataset(self, name: str) -> DatasetValues:
         """One data set's values. Raises KeyError naming those there are."""
         return self.grid.dataset(name)
-
-    def plot(
-        self,
-        ax: Axes | None = None,
-        *,
-        view: str | None = None,
-        metric: str | None = None,
-        dataset: str | None = None,
-        log: bool | None = None,
-        levels: int = 20,
-        vmin: float | None = None,
-        vmax: float | None = None,
-        colorbar: bool = True,
-    ) -> Axes:
-        """Draws into matplotlib axes, from the arrays; `figure` has the service draw.
-
-        Cells without a finite value are hatched, never coloured or bridged. The scale leaves them
-        out.
-
-        Args:
-            ax: drawn into; new axes by default. Of the view `surface` it must be a 3-D one.
-            view: `curve` for a line; `contour` (the usual one), `filled`, `heatmap` or `surface`
-                for a plane; `spectrum` for a point's curvature.
-            metric: `loss` (the usual one), `accuracy`, `stderr`, or another of the data set's.
-            dataset: by name; the first on a plane and all on a curve.
-            log: a logarithmic scale; by default where the values are positive and span a factor of
-                fifty.
-            levels: contour lines at most.
-            vmin, vmax: ends of the scale.
-
-        Raises:
-            InputError: a view or a metric that does not fit, or matplotlib is absent.
-        """
-        from lossatlas.plotting import draw
-
-        return draw(
-            self,
-            ax,
-            view=view,
-            metric=metric,
-            dataset=dataset,
-            log=log,
-            levels=levels,
-            ends=(vmin, vmax),
-            colorbar=colorbar,
-        )
-
-    def to_xarray(self) -> XarrayDataset:
-        """Every data set's values with their axes, as an xarray Dataset.
-
-        Dimensions `dataset`, `y` (on a plane) and `x`; variables `loss`, `stderr`, `status`, and
-        `accuracy` and others where there are any. NaN and infinities as in the arrays.
-
-        Raises:
-            InputError: xarray is absent.
-        """
-        from lossatlas.labelled import to_xarray
-
-        return to_xarray(self)
-
-    def _card(self, below: str = "") -> str:
-        rows: dict[str, Any] = {
-            "project": self.record.project,
-            "model": self.record.model,
-            "job": self.record.job,
-            "tags": self.record.tags,
-        }
-        for name, measure in self.derived.items():
-            value = measure.get("value") if isinstance(measure, Mapping) else None
-            if isinstance(value, int | float) and len(rows) < _ROWS:
-                rows[name.replace("_", " ")] = value
-        return card(f"{self.record.title or self.kind} {self.id}", rows, below)
-
-    def _run(self, steps: Steps[T]) -> T:
-        done: T = self._transport.run(steps)
-        return done
-
-
-#: A card has so many rows at most.
-_ROWS = 10

@@ -103,6 +103,7 @@ class Client:
         project: str,
         name: str,
         loss: str = "cross_entropy",
+        reduction: str | None = None,
         architecture: str | Mapping[str, Any] | None = None,
         tags: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None,
@@ -112,19 +113,24 @@ class Client:
         Args:
             program: a `.pt2` file, as `export_model` writes it.
             loss: cross_entropy, mse, l1, huber, bce_with_logits, nll or program.
+            reduction: what counts alike in the mean over a data set: every `sample` (the default),
+                its loss being the mean over its positions, or every `position` of any sample, as
+                programs that train language models print it.
             architecture: instead of a program, one that the service can build: a name, or
                 `{"name": …, "config": {…}}`.
 
         Raises:
             ProgramRefusedError: what in the program is not allowed.
         """
-        body = {
+        body: dict[str, Any] = {
             "project": project,
             "name": name,
             "loss": loss,
             "tags": sorted(tags),
             "metadata": dict(metadata or {}),
         }
+        if reduction is not None:
+            body["loss_options"] = {"reduction": reduction}
         if architecture is not None:
             body["architecture"] = (
                 {"name": architecture} if isinstance(architecture, str) else dict(architecture)
@@ -281,7 +287,14 @@ class Client:
         priority: int = 0,
         force: bool = False,
     ) -> Job:
-        """Asks for f(α) = L((1−α)θ + αθ′) along the line through two checkpoints."""
+        """Asks for f(α) = L((1−α)θ + αθ′) along the line through two checkpoints.
+
+        Args:
+            buffers: running statistics along the line: `frozen`, the origin's; `interpolate`; or
+                `recalibrate`, recomputed at each point from the first data set, which should be of
+                training data. Both ends are evaluated with their own in any case.
+            recalibration_samples: of these; 1024 when left out.
+        """
         body = {
             "kind": "interpolation",
             "origin": _id(origin),
@@ -385,6 +398,7 @@ class Client:
         random_planes: int = 8,
         precision: Precision | str = "float32",
         buffers: Buffers | str = "frozen",
+        recalibration_samples: int | None = None,
         tags: Iterable[str] = (),
         priority: int = 0,
         force: bool = False,
@@ -404,6 +418,8 @@ class Client:
             sampling: of the surface; see `surface`.
             true_loss: evaluate every checkpoint itself too, beside its place in the plane.
             random_planes: how many random planes to compare the share of variation with.
+            recalibration_samples: with buffers `recalibrate`, the first data set's that running
+                statistics are recomputed from at every point of the plane.
 
         Returns:
             The job; its landscape has the path as `trajectory`.
@@ -422,7 +438,9 @@ class Client:
             "true_loss": true_loss,
             "random_planes": random_planes,
         }
-        return self.submit(body | _common(precision, buffers, tags, priority, force))
+        return self.submit(
+            body | _common(precision, buffers, tags, priority, force, recalibration_samples)
+        )
 
     def curvature(
         self,

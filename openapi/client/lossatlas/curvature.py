@@ -83,6 +83,7 @@ class Curvature:
     """The Hessian of the mean loss over `dataset`; what was not asked for is None or empty.
 
     Attributes:
+        samples: how many the mean is over: those with a target.
         parameters: how many numbers H is taken over, without those `excluded`.
         products: Hessian-vector products spent.
         body: the JSON, with a definition of every member.

@@ -114,7 +114,7 @@ class IncompatibleInputsError(InvalidRequestError):
 
 
 class NotComparableError(InvalidRequestError):
-    """Two landscapes answer different questions."""
+    """Two landscapes answer different questions, or the same one under different definitions."""
 
     @property
     def differences(self) -> Sequence[Mapping[str, Any]]:

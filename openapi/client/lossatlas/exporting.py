@@ -50,8 +50,9 @@ def export_model(
             tensors are taken as the module takes them. One sample is enough.
         path: of the file; `<name of the class>.pt2` in the current folder by default.
         example_kwargs: inputs by keyword, beside positional ones.
-        loss: makes the program return per-sample losses, shape (samples,): called with what the
-            module returns and the targets. Register such a model with loss `program`.
+        loss: makes the program return per-sample losses, shape (samples,), or the losses of every
+            sample's positions, shape (samples, positions, …): called with what the module returns
+            and the targets. Register such a model with loss `program`.
         example_targets: an example of the targets, needed with `loss`.
 
     Returns:

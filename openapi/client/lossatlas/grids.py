@@ -18,6 +18,26 @@ _INFINITE = {"posinf": np.inf, "neginf": -np.inf}
 
 
 @dataclass(frozen=True)
+class Counted:
+    """What a mean over a data set is over.
+
+    Attributes:
+        reduction: what counts alike, every `sample` or every `position`.
+        positions: with a target: tokens or pixels where targets are classes, else the values that
+            a sample's loss is the mean of.
+        ignored_samples: without any target, left out.
+        ignored_positions: without one, left out; those of ignored samples included.
+        effective_samples: as many of equal weight would leave the mean as uncertain (Kish 1965).
+    """
+
+    reduction: str
+    positions: int
+    ignored_samples: int
+    ignored_positions: int
+    effective_samples: float
+
+
+@dataclass(frozen=True)
 class DatasetValues:
     """One data set's values.
 
@@ -27,7 +47,9 @@ class DatasetValues:
         accuracy: likewise, a fraction; None where the loss has none.
         status: a word for each cell: `ok`, `nan`, `posinf`, `neginf`, `invalid_buffer`, `failed`,
             `pending`.
-        samples: how many samples each value is the mean over.
+        samples: how many samples each value is the mean over: those with a target.
+        counted: what else it is the mean over; None in results from before it was counted, whose
+            `samples` are all that the data set has.
         extra: further values by name.
     """
 
@@ -38,6 +60,7 @@ class DatasetValues:
     status: Words
     samples: int
     extra: Mapping[str, Floats]
+    counted: Counted | None = None
 
     @property
     def evaluated(self) -> Flags:
@@ -115,6 +138,20 @@ def _dataset(name: str, body: Mapping[str, Any]) -> DatasetValues:
             for key, value in body.items()
             if key not in _KNOWN and isinstance(value, Mapping) and "values" in value
         },
+        counted=_counted(body),
+    )
+
+
+def _counted(body: Mapping[str, Any]) -> Counted | None:
+    if "reduction" not in body:
+        return None
+    ignored = body["ignored"]
+    return Counted(
+        reduction=str(body["reduction"]),
+        positions=int(body["positions"]),
+        ignored_samples=int(ignored["samples"]),
+        ignored_positions=int(ignored["positions"]),
+        effective_samples=float(body["effective_samples"]),
     )
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lossatlas.arrays import LandscapeArrays
 from lossatlas.errors import InputError
+from lossatlas.grids import Counted
 
 if TYPE_CHECKING:
     from xarray import Dataset as Dataset
 
-    from lossatlas.arrays import LandscapeBase
+    from lossatlas.grids import DatasetValues
 
 
-def to_xarray(landscape: LandscapeBase) -> Dataset:
+def to_xarray(landscape: LandscapeArrays) -> Dataset:
     """See `Landscape.to_xarray`."""
     try:
         import xarray
@@ -54,9 +58,19 @@ def to_xarray(landscape: LandscapeBase) -> Dataset:
             variables[name] = (dims, stacked)
     return xarray.Dataset(
         variables,
-        coords=coordinates,
+        coords=coordinates | _counts(all_values),
         attrs={"landscape": landscape.id, "kind": landscape.kind, "model": landscape.record.model},
     )
+
+
+def _counts(all_values: Sequence[DatasetValues]) -> dict[str, Any]:
+    """What each data set's means are over, beside its name."""
+    found: dict[str, Any] = {"samples": ("dataset", [values.samples for values in all_values])}
+    counted = [values.counted for values in all_values if values.counted is not None]
+    if len(counted) == len(all_values):
+        for name in (field.name for field in fields(Counted)):
+            found[name] = ("dataset", [getattr(one, name) for one in counted])
+    return found
 
 
 def _axis(name: str) -> dict[str, str]:

@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from lossatlas.arrays import LandscapeBase
 from lossatlas.display import framed, image, in_notebook, shown
 from lossatlas.errors import InputError, LossatlasError
 from lossatlas.files import write_bytes
 from lossatlas.grids import Grid
 from lossatlas.steps import Call, Steps, call, fetch, local
+from lossatlas.viewing import LandscapeBase
 
 View = Literal["curve", "weights", "contour", "filled", "heatmap", "surface", "spectrum", "layers"]
 Theme = Literal["light", "dark"]

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lossatlas.arrays import LandscapeArrays
 from lossatlas.errors import InputError
 from lossatlas.grids import DatasetValues, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
-
-    from lossatlas.arrays import LandscapeBase
 
 PLANE_VIEWS: Final = ("contour", "filled", "heatmap", "surface")
 _COLOURS: Final = "viridis"
@@ -30,7 +29,7 @@ _NAMES: Final = {"loss": "loss", "stderr": "standard error of the loss", "accura
 
 
 def draw(
-    landscape: LandscapeBase,
+    landscape: LandscapeArrays,
     ax: Axes | None,
     *,
     view: str | None,
@@ -67,7 +66,7 @@ def draw(
     return axes
 
 
-def _usual(landscape: LandscapeBase) -> str:
+def _usual(landscape: LandscapeArrays) -> str:
     if landscape.y is not None:
         return "contour"
     return "curve" if landscape.curvature is None else "spectrum"
@@ -86,7 +85,7 @@ def _axes(ax: Axes | None, view: str) -> Any:
 
 
 def _plane(
-    landscape: LandscapeBase,
+    landscape: LandscapeArrays,
     ax: Any,
     view: str,
     metric: str | None,
@@ -136,6 +135,10 @@ def _plane(
         _path(ax, landscape)
     elif x[0] <= 0 <= x[-1] and y[0] <= 0 <= y[-1]:
         ax.plot(0, 0, marker="+", color="black", markersize=9, zorder=4)
+    for network in landscape.networks:
+        a, b = network.at
+        if (a, b) != (0, 0) and x[0] <= a <= x[-1] and y[0] <= b <= y[-1]:
+            ax.plot(a, b, marker="D", markerfacecolor="white", color="black", zorder=4)
     margin = 0.0 if lines else 0.5
     ax.set_xlim(*_edges(x, margin))
     ax.set_ylim(*_edges(y, margin))
@@ -165,7 +168,7 @@ def _relief(ax: Any, x: Floats, y: Floats, values: Any, scale: Any, label: str) 
 
 
 def _curve(
-    landscape: LandscapeBase,
+    landscape: LandscapeArrays,
     ax: Any,
     metric: str,
     dataset: str | None,
@@ -183,6 +186,17 @@ def _curve(
         seen.append(line[finite])
         shown = np.where(finite, line, np.nan)
         (drawn,) = ax.plot(grid.x, shown, marker=".", markersize=4, label=values.name)
+        for network in landscape.networks:
+            own = {"loss": network.loss, "accuracy": network.accuracy}.get(metric, {})
+            # where the line gives the same, the network is on it
+            if values.name in own and network.loss != network.loss_there:
+                ax.plot(
+                    network.at[0], own[values.name], marker="D", markerfacecolor="none",
+                    color=drawn.get_color(), linestyle="none",
+                    label=f"{network.role} itself, {values.name}",
+                )  # fmt: skip
+                mark = np.array([own[values.name]])
+                seen.append(mark[np.isfinite(mark)])
         if metric == "loss":
             low, high = shown - values.stderr, shown + values.stderr
             ax.fill_between(grid.x, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
@@ -202,11 +216,11 @@ def _curve(
     ax.set_xlabel("α")
     ax.set_ylabel(_NAMES.get(metric, metric))
     ax.set_xlim(grid.x[0] - half, grid.x[-1] + half)
-    if len(chosen) > 1:
+    if len(ax.get_lines()) > 1:
         ax.legend()
 
 
-def _spectrum(landscape: LandscapeBase, ax: Any) -> None:
+def _spectrum(landscape: LandscapeArrays, ax: Any) -> None:
     curvature = landscape.curvature
     if curvature is None:
         raise InputError(f"a {landscape.kind} has no spectrum; the curvature of a point has")
@@ -230,7 +244,7 @@ def _spectrum(landscape: LandscapeBase, ax: Any) -> None:
     ax.legend()
 
 
-def _path(ax: Any, landscape: LandscapeBase) -> None:
+def _path(ax: Any, landscape: LandscapeArrays) -> None:
     trajectory = landscape.trajectory
     assert trajectory is not None  # noqa: S101 - asked for where there is one
     for run in trajectory.runs:

@@ -15,18 +15,12 @@ from lossatlas.files import chunks, digest_of
 from lossatlas.progress import Reporter, sending
 from lossatlas.resuming import Begun, begun, forget, remember
 from lossatlas.steps import Call, Steps, call, exists, fetch, local, post
-from lossatlas.transport import Transport
 
 _CHUNK: Final = 1 << 20
 #: Smaller files are sent whole: sending them again costs less than asking for parts.
 PARTS_FROM: Final = 256 << 20
 #: An object store that only the service can reach is found out so soon.
 _STORE_SECONDS: Final = 5.0
-
-
-def upload_file(transport: Transport, path: Path, *, progress: bool = True) -> str:
-    """Runs `upload` at once."""
-    return transport.run(upload(path, transport.endpoint.url, progress=progress))
 
 
 def upload(

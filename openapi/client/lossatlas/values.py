@@ -37,6 +37,14 @@ class Signature(_Value):
     parameter_count: int
 
 
+class LossOptions(_Value):
+    """How a model's loss is taken. `reduction`: what counts alike in its mean, every `sample` or
+    every `position`.
+    """
+
+    reduction: str = "sample"
+
+
 class Model(_Value):
     """A registered network. `state`: checked, ready or refused."""
 
@@ -44,6 +52,7 @@ class Model(_Value):
     project: str
     name: str
     loss: str
+    loss_options: LossOptions = LossOptions()
     state: str
     program: str | None = None
     architecture: dict[str, Any] | None = None
@@ -118,6 +127,8 @@ class JobState(_Value):
     directions: dict[str, str] = {}
     tags: tuple[str, ...] = ()
     priority: int = 0
+    #: What to know of the question before its answer.
+    notes: tuple[str, ...] = ()
     landscape: str | None = None
     error: dict[str, Any] | None = None
     created_at: datetime
@@ -146,6 +157,7 @@ class LandscapeRecord(_Value):
     data: str = ""
     derived: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
+    outdated: str | None = None
     created_at: datetime
 
 

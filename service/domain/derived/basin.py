@@ -24,8 +24,9 @@ def sharpness(result: GridResult, dataset: DatasetGrid) -> Measure:
     reach = min(-result.x[0], result.x[-1], -result.y[0], result.y[-1])
     radius = min(RADIUS, float(reach))
     definition = (
-        f"Largest loss minus the centre's, over the cells with √(α²+β²) ≤ r; r = {RADIUS:g}, or "
-        "the largest disc that fits the grid. In units of the directions, which are "
+        f"Largest loss minus the centre's, over the centre and the grid's cells with √(α²+β²) ≤ r; "
+        f"r = {RADIUS:g}, or the largest disc that fits the grid. Of cells alone: it grows towards "
+        "the function's own as the grid gets finer. In units of the directions, which are "
         "filter-normalised by default."
     )
     if radius <= 0:
@@ -60,8 +61,9 @@ def basin_width(result: GridResult, dataset: DatasetGrid) -> Measure:
     definition = (
         f"Diameter of the disc with the area of the region, seen from the centre, in which the "
         f"loss stays below the centre's plus {RISE:g}: the first crossing along {_RAYS} rays on "
-        "the bilinear interpolant. A cell that is not ok ends a ray. `at_least` when a ray "
-        "leaves the grid first."
+        "the bilinear interpolant, which overestimates a convex loss between cells. A cell that is "
+        "not ok ends a ray. `at_least` when a ray leaves the grid first, or ends at a cell that is "
+        "neither ok nor posinf, whose loss is not known."
     )
     if not (result.x[0] < 0 < result.x[-1] and result.y[0] < 0 < result.y[-1]):
         return undefined(definition, "the grid does not surround the centre")
@@ -69,7 +71,12 @@ def basin_width(result: GridResult, dataset: DatasetGrid) -> Measure:
         return undefined(definition, "the loss at the centre is not ok")
     level = float(dataset.anchors.loss[0]) + RISE
     field = np.where(dataset.status == CellStatus.OK, dataset.loss, np.inf)
-    radii, open_rays = _first_crossings(result.x, result.y, field, level)
+    middle = np.zeros((1, 1))
+    if not _bilinear(result.x, result.y, field, middle, middle)[0, 0] <= level:
+        # the centre lies between cells that are outside the basin already
+        return undefined(definition, "the cells around the centre do not resolve the basin")
+    unknown = (dataset.status != CellStatus.OK) & (dataset.status != CellStatus.POSINF)
+    radii, open_rays = _first_crossings(result.x, result.y, field, unknown, level)
     return Measure(
         float(2 * np.sqrt(np.mean(radii**2))),
         definition,
@@ -78,9 +85,17 @@ def basin_width(result: GridResult, dataset: DatasetGrid) -> Measure:
 
 
 def _first_crossings(
-    x: NDArray[np.float64], y: NDArray[np.float64], field: NDArray[np.float64], level: float
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    field: NDArray[np.float64],
+    unknown: NDArray[np.bool_],
+    level: float,
 ) -> tuple[NDArray[np.float64], int]:
-    """Distance at which each ray first exceeds `level`, and how many rays never do."""
+    """Distance at which each ray first exceeds `level`, and how many rays are not known to.
+
+    Args:
+        unknown: cells whose loss is not known; the field is infinite there.
+    """
     hx, hy = x[1] - x[0], y[1] - y[0]
     angles = np.arange(_RAYS) * (2 * np.pi / _RAYS)
     cosines, sines = np.cos(angles), np.sin(angles)
@@ -92,17 +107,18 @@ def _first_crossings(
     steps = math.ceil(float(edge.max()) / (min(hx, hy) / 8)) + 1
     t = np.linspace(0.0, 1.0, steps)[None, :] * edge[:, None]
     values = _bilinear(x, y, field, t * cosines[:, None], t * sines[:, None])
-    values[:, 0] = min(values[0, 0], level)
     above = values > level
     first = np.argmax(above, axis=1)
     crosses = above.any(axis=1)
     rows = np.arange(_RAYS)
     low, high = values[rows, first - 1], values[rows, first]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         part = np.where(np.isfinite(high), (level - low) / (high - low), 0.0)
     crossing = t[rows, first - 1] + part * (t[rows, first] - t[rows, first - 1])
     radii = np.where(crosses, crossing, edge)
-    return radii, int((~crosses).sum())
+    ends = t[rows, first]
+    blind = _bilinear(x, y, unknown.astype(np.float64), ends * cosines, ends * sines) > 0
+    return radii, int((~crosses | blind).sum())
 
 
 def _bilinear(

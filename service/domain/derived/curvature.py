@@ -6,46 +6,77 @@ full Hessian; its absence implies nothing.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.cells import CellStatus
 from service.domain.derived.measure import Measure, undefined
+from service.domain.derived.rounding import ROUNDING, error_of, known_loss
 from service.domain.results import DatasetGrid, GridResult
 
-#: Second differences smaller than this share of the losses involved are rounding, not shape:
-#: a few float32 units in the last place.
-ROUNDING = 1e-6
+_NEEDS_THREE = "needs at least three points along every axis"
+_NO_INTERIOR = "no interior cell has all its neighbours ok"
 
 
 def nonconvex_share(result: GridResult, dataset: DatasetGrid) -> Measure:
-    """Share of interior cells at which the slice curves downwards in some direction."""
-    definition = (
-        "Share of interior cells, with all neighbours ok, where the smaller eigenvalue of the "
-        "matrix of second differences (on a curve: the second difference) is negative beyond "
-        f"rounding ({ROUNDING:g} of the largest loss in the stencil)."
+    """Share of interior cells at which the slice lies above one of its chords.
+
+    A directional second difference f(c−v) − 2f(c) + f(c+v) is not negative for any convex f,
+    whatever the spacing. Their minimum over the directions of a wide stencil approximates the
+    smallest second derivative (Oberman 2008, "Wide stencil finite difference schemes for the
+    elliptic Monge-Ampère equation and functions of the eigenvalues of the Hessian"); the stencil
+    grows with the grid's resolution, and its length falls, so that the share converges.
+    """
+    error = f"2⁻²² of each loss ({ROUNDING:.1e}), and what an interpolated cell states of itself"
+    if result.y is None:
+        definition = (
+            "Share of interior points with both neighbours ok at which the second difference "
+            f"f(c−h) − 2f(c) + f(c+h) is negative beyond the losses' errors: {error}. 0 for a "
+            "convex curve, at any spacing."
+        )
+    else:
+        definition = (
+            "Share of interior cells with all eight neighbours ok at which, in at least one "
+            "direction v, the second difference f(c−v) − 2f(c) + f(c+v) is negative beyond the "
+            f"losses' errors: {error}. Neighbours lie at equal spacing: every k-th cell along the "
+            "finer axis, k being the steps' ratio, rounded. Directions are those between "
+            "adjacent cells, and between cells up to R of these spacings apart along either axis, "
+            "R = max(2, ⌊√n/2⌋) for n spacings along the shorter axis, where both ends are ok. 0 "
+            "for a convex surface, at any spacing; a direction of negative curvature between two "
+            "of these is missed."
+        )
+    f = known_loss(dataset)
+    if min(f.shape) < 3:
+        return undefined(definition, _NEEDS_THREE)
+    if result.y is None:
+        plane, stride = f[None, :], (0, 1)
+    else:
+        plane, stride = f, _stride(result.x, result.y)
+    interior = _surrounded(np.isfinite(plane), stride)
+    if not interior.any():
+        return undefined(definition, _NO_INTERIOR)
+    negative = _bends_down(plane, error_of(dataset, f).reshape(plane.shape), stride)
+    return Measure(
+        float(negative[interior].mean()),
+        definition,
+        details={"interior_cells": int(interior.sum())},
     )
-    if min(dataset.loss.shape) < 3:
-        return undefined(definition, "needs at least three points along every axis")
-    lowest, scale = _lowest_second_difference(result, dataset)
-    known = np.isfinite(lowest)
-    if not known.any():
-        return undefined(definition, "no interior cell has all its neighbours ok")
-    negative = lowest[known] < -ROUNDING * scale[known]
-    return Measure(float(negative.mean()), definition, details={"interior_cells": int(known.sum())})
 
 
-def roughness(result: GridResult, dataset: DatasetGrid) -> Measure:
+def roughness(_result: GridResult, dataset: DatasetGrid) -> Measure:
     """How far cells stray from the mean of their neighbours, against the grid's own spread."""
     definition = (
-        "Root mean square, over interior cells with all neighbours ok, of the loss minus the "
-        "mean of its nearest neighbours (two on a curve, four on a surface), divided by the "
-        "standard deviation of the loss over the ok cells. Compare equal grids only: it falls "
-        "with the square of the step on a smooth surface."
+        "Root mean square, over interior cells with their nearest neighbours ok, of the loss minus "
+        "the mean of these (two on a curve, four on a surface), divided by the standard deviation "
+        "of the loss over the ok cells; 0 where that is within rounding (2⁻²² of the largest "
+        "|loss|). Of the grid, not of the function: it falls with the square of the step on a "
+        "smooth surface, so compare equal grids only."
     )
-    loss = _shown(dataset)
+    loss = known_loss(dataset)
     if min(loss.shape) < 3:
-        return undefined(definition, "needs at least three points along every axis")
+        return undefined(definition, _NEEDS_THREE)
     if loss.ndim == 1:
         stray = loss[1:-1] - (loss[:-2] + loss[2:]) / 2
     else:
@@ -53,42 +84,71 @@ def roughness(result: GridResult, dataset: DatasetGrid) -> Measure:
         stray = loss[1:-1, 1:-1] - around / 4
     known = np.isfinite(stray)
     if not known.any():
-        return undefined(definition, "no interior cell has all its neighbours ok")
+        return undefined(definition, _NO_INTERIOR)
     spread = float(np.nanstd(loss))
-    if spread == 0.0:
+    if spread <= ROUNDING * float(np.nanmax(np.abs(loss))):
         return Measure(0.0, definition)
     return Measure(float(np.sqrt(np.mean(stray[known] ** 2)) / spread), definition)
 
 
-def _lowest_second_difference(
-    result: GridResult, dataset: DatasetGrid
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Smaller eigenvalue of the scaled second differences, and the size rounding is held against.
-
-    Steps are scaled out (differences, not derivatives), so that a threshold relative to the
-    losses means the same on any range; the sign of the eigenvalue, which is what is counted,
-    depends on the steps' ratio only, which is kept.
-    """
-    f = _shown(dataset)
-    if f.ndim == 1:
-        triple = np.stack([f[:-2], f[1:-1], f[2:]])
-        second = triple[0] - 2 * triple[1] + triple[2]
-        return second, np.max(np.abs(triple), axis=0)
-    hx = result.x[1] - result.x[0]
-    assert result.y is not None  # noqa: S101 - a two-dimensional grid has a y axis
-    hy = result.y[1] - result.y[0]
-    h = max(hx, hy)
-    c = f[1:-1, 1:-1]
-    fxx = (f[1:-1, 2:] - 2 * c + f[1:-1, :-2]) * (h / hx) ** 2
-    fyy = (f[2:, 1:-1] - 2 * c + f[:-2, 1:-1]) * (h / hy) ** 2
-    fxy = (f[2:, 2:] - f[2:, :-2] - f[:-2, 2:] + f[:-2, :-2]) / 4 * (h / hx) * (h / hy)
-    lowest = (fxx + fyy) / 2 - np.hypot((fxx - fyy) / 2, fxy)
-    rows, columns = c.shape
-    stencil = np.stack([f[i : i + rows, j : j + columns] for i in range(3) for j in range(3)])
-    # the mixed difference divides by both steps, so a fine axis magnifies its rounding
-    scale = np.max(np.abs(stencil), axis=0) * (h / min(hx, hy)) ** 2
-    return lowest, scale
+def _stride(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[int, int]:
+    """Cells along y and x that are as far apart as the other axis's step, as far as they fit."""
+    ratio = float((y[1] - y[0]) / (x[1] - x[0]))
+    return (
+        min(max(1, round(1 / ratio)), (len(y) - 1) // 2),
+        min(max(1, round(ratio)), (len(x) - 1) // 2),
+    )
 
 
-def _shown(dataset: DatasetGrid) -> NDArray[np.float64]:
-    return np.where(dataset.status == CellStatus.OK, dataset.loss, np.nan)
+def _surrounded(known: NDArray[np.bool_], stride: tuple[int, int]) -> NDArray[np.bool_]:
+    """The cells that are known, with all neighbours at a stride."""
+    rows, columns = stride
+    inside = np.zeros(known.shape, dtype=bool)
+    middle = (slice(rows, known.shape[0] - rows), slice(columns, known.shape[1] - columns))
+    inside[middle] = known[middle]
+    for dj in (-rows, 0, rows):
+        for di in (-columns, 0, columns):
+            inside[middle] &= known[_shifted(middle, dj, di)]
+    return inside
+
+
+def _bends_down(
+    f: NDArray[np.float64], error: NDArray[np.float64], stride: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Where a second difference in some direction is negative beyond the error of its losses."""
+    found = np.zeros(f.shape, dtype=bool)
+    for dj, di in _directions(f.shape, stride):
+        rows, columns = abs(dj), abs(di)
+        middle = (slice(rows, f.shape[0] - rows), slice(columns, f.shape[1] - columns))
+        ahead, behind = _shifted(middle, dj, di), _shifted(middle, -dj, -di)
+        second = f[ahead] + f[behind] - 2 * f[middle]
+        doubt = error[ahead] + error[behind] + 2 * error[middle]
+        # a comparison with NaN is false, so a cell that is not ok decides nothing
+        found[middle] |= second < -doubt
+    return found
+
+
+def _directions(shape: tuple[int, ...], stride: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Steps (rows, columns) of the stencil, one of each pair of opposite ones, that fit."""
+    rows, columns = shape[0], shape[1]
+    if stride[0] == 0:
+        yield (0, 1)
+        return
+    if stride != (1, 1):
+        yield from ((0, 1), (1, 0), (1, 1), (-1, 1))
+    reach = max(2, math.isqrt(min(rows // stride[0], columns // stride[1])) // 2)
+    for j in range(-reach, reach + 1):
+        for i in range(reach + 1):
+            if math.gcd(i, j) != 1 or (i == 0 and j < 0):
+                continue
+            dj, di = j * stride[0], i * stride[1]
+            if 2 * abs(dj) < rows and 2 * di < columns:
+                yield dj, di
+
+
+def _shifted(middle: tuple[slice, slice], dj: int, di: int) -> tuple[slice, slice]:
+    rows, columns = middle
+    return (
+        slice(rows.start + dj, rows.stop + dj),
+        slice(columns.start + di, columns.stop + di),
+    )

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from service.domain.cells import CellStatus
 from service.domain.curvature import has_map, is_point
-from service.domain.derived import barrier, basin, curvature, extremes, spectrum
+from service.domain.derived import barrier, basin, curvature, ends, extremes, minima, spectrum
 from service.domain.derived.measure import Measure
 from service.domain.lines import Lines
 from service.domain.results import DatasetGrid, GridResult
@@ -19,21 +19,21 @@ ANY: Final[Mapping[str, _Rule]] = {
     "maximum": extremes.maximum,
     "roughness": curvature.roughness,
     "nonconvex_share": curvature.nonconvex_share,
-    "local_minima": extremes.local_minima,
+    "local_minima": minima.local_minima,
 }
 PLANE: Final[Mapping[str, _Rule]] = {
-    "center_loss": extremes.center_loss,
+    "center_loss": ends.center_loss,
     "sharpness": basin.sharpness,
     "basin_width": basin.basin_width,
 }
 LINE: Final[Mapping[str, _Rule]] = {
-    "origin_loss": extremes.origin_loss,
-    "target_loss": extremes.target_loss,
+    "origin_loss": ends.origin_loss,
+    "target_loss": ends.target_loss,
     "barrier": barrier.barrier,
     "barrier_over_worse_end": barrier.barrier_over_worse_end,
 }
 #: Of a single point, and of lines from one.
-POINT: Final[Mapping[str, _Rule]] = {"center_loss": extremes.center_loss}
+POINT: Final[Mapping[str, _Rule]] = {"center_loss": ends.center_loss}
 #: Of the Hessian over the first data set, at a point and over a map.
 SPECTRUM: Final[Mapping[str, _Rule]] = {
     "lambda_max": spectrum.lambda_max,
@@ -50,14 +50,22 @@ MAP: Final[Mapping[str, _Rule]] = {
 }
 #: Of any data set whose loss has an accuracy.
 ACCURACY: Final[Mapping[str, _Rule]] = {
-    "center_accuracy": extremes.center_accuracy,
-    "origin_accuracy": extremes.origin_accuracy,
-    "target_accuracy": extremes.target_accuracy,
+    "center_accuracy": ends.center_accuracy,
+    "origin_accuracy": ends.origin_accuracy,
+    "target_accuracy": ends.target_accuracy,
+}
+
+#: Of networks whose own losses are not what the line or plane gives at their places.
+BESIDE: Final[Mapping[str, _Rule]] = {
+    **ends.ON_LINE,
+    **ends.ON_LINE_ACCURACY,
+    **ends.ON_PLANE,
+    **ends.ON_PLANE_ACCURACY,
 }
 
 #: Every measure that some result has.
 NAMES: Final[tuple[str, ...]] = tuple(
-    sorted({*ANY, *PLANE, *LINE, *POINT, *SPECTRUM, *MAP, *ACCURACY})
+    sorted({*ANY, *PLANE, *LINE, *POINT, *SPECTRUM, *MAP, *ACCURACY, *BESIDE})
 )
 
 
@@ -75,8 +83,9 @@ def measure(result: GridResult) -> dict[str, Any]:
 def _of_dataset(result: GridResult, dataset: DatasetGrid) -> dict[str, Any]:
     rules = _rules(result)
     if dataset.anchors.accuracy is not None:
-        ends = ("origin", "target") if "origin_loss" in rules else ("center",)
-        rules |= {name: ACCURACY[name] for name in (f"{end}_accuracy" for end in ends)}
+        points = ("origin", "target") if "origin_loss" in rules else ("center",)
+        rules |= {name: ACCURACY[name] for name in (f"{point}_accuracy" for point in points)}
+    rules |= ends.beside(result, dataset)
     if dataset is result.datasets[0]:
         rules |= SPECTRUM if is_point(result) else MAP if has_map(result) else {}
     body: dict[str, Any] = {name: rule(result, dataset).to_json() for name, rule in rules.items()}

@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
-from service.domain.curvature import array, has_map, number
+from service.domain.curvature import array, has_map, number, one_parameter
 from service.domain.derived.measure import Measure, undefined
 from service.domain.results import DatasetGrid, GridResult
 
+_LOWER_BOUND = (
+    "`cells_not_converged` of these had not converged: their λ_min lies further down, if anywhere, "
+    "and their λ_max further up."
+)
 #: Beyond this |λ_min / λ_max| negative curvature counts as strong.
 STRONG: float = 0.1
 
@@ -29,7 +33,10 @@ def lambda_min(result: GridResult, dataset: DatasetGrid) -> Measure:
 
 def convexity_ratio(result: GridResult, dataset: DatasetGrid) -> Measure:
     """|λ_min / λ_max| at the trained network."""
-    definition = "|λ_min / λ_max| of the Hessian of the mean loss at the trained network."
+    definition = (
+        "|λ_min / λ_max| of the Hessian of the mean loss at the trained network, of either sign: "
+        "where λ_min is not negative, the loss is convex there whatever the ratio."
+    )
     largest, smallest = lambda_max(result, dataset).value, lambda_min(result, dataset).value
     if largest is None or smallest is None:
         return undefined(definition, "λ_max and λ_min are not both known there")
@@ -60,28 +67,32 @@ def negative_share(result: GridResult, dataset: DatasetGrid) -> Measure:
     tolerance = number(result, "tolerance") or 0.0
     definition = (
         "Share of the map's cells with known curvature where λ_min < −τ·max(|λ_min|, |λ_max|), τ "
-        f"being the tolerance that eigenvalues were found to ({tolerance:g})."
+        f"being the tolerance that eigenvalues were sought to ({tolerance:g}). {_LOWER_BOUND}"
     )
     known, largest, smallest = _ends(dataset)
     if not known.any():
         return undefined(definition, "no cell has a known curvature")
     scale = np.maximum(np.abs(largest), np.abs(smallest))
     negative = smallest[known] < -tolerance * scale[known]
-    return Measure(float(negative.mean()), definition, details={"cells_known": int(known.sum())})
+    return Measure(float(negative.mean()), definition, details=_counted(dataset, known))
 
 
 def strongly_negative_share(result: GridResult, dataset: DatasetGrid) -> Measure:
     """How much of a map is far from convex."""
-    definition = f"Share of the map's cells with known curvature where λ_min < −{STRONG:g}·|λ_max|."
+    definition = (
+        f"Share of the map's cells with known curvature where λ_min < −{STRONG:g}·|λ_max|. "
+        f"{_LOWER_BOUND}"
+    )
     known, largest, smallest = _ends(dataset)
     if not known.any():
         return undefined(definition, "no cell has a known curvature")
     strong = smallest[known] < -STRONG * np.abs(largest[known])
-    return Measure(float(strong.mean()), definition, details={"cells_known": int(known.sum())})
+    return Measure(float(strong.mean()), definition, details=_counted(dataset, known))
 
 
 def _end(result: GridResult, dataset: DatasetGrid, end: str, name: str, words: str) -> Measure:
     definition = f"{words} eigenvalue of the Hessian of the mean loss at the trained network."
+    definition += one_parameter(number(result, "parameters"))
     if has_map(result):
         value = _at_centre(dataset, name)
         if value is None:
@@ -103,6 +114,15 @@ def _at_centre(dataset: DatasetGrid, name: str) -> float | None:
     if values is None or not len(values) or not np.isfinite(values[0]):
         return None
     return float(values[0])
+
+
+def _counted(dataset: DatasetGrid, known: NDArray[np.bool_]) -> dict[str, int]:
+    """How many cells a share is of, and how many of them are in doubt."""
+    flags = dataset.extra.get("converged", np.ones(known.shape))
+    return {
+        "cells_known": int(known.sum()),
+        "cells_not_converged": int((known & (flags != 1)).sum()),
+    }
 
 
 def _ends(

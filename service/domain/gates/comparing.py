@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from service.domain.definitions import version_of
 from service.domain.digests import digest_json
 
 #: Members of a job's spec that say which network, or ask for nothing that moves a measure.
@@ -40,6 +41,8 @@ class Difference:
         return {"field": self.field, "landscape": self.landscape, "baseline": self.baseline}
 
     def text(self) -> str:
+        if self.field == "definitions":
+            return _of_versions(self.landscape, self.baseline)
         return f"{self.field} is {_shown(self.landscape)} here and {_shown(self.baseline)} there"
 
 
@@ -48,6 +51,7 @@ def terms(
     kind: str,
     spec: Mapping[str, Any],
     loss: str,
+    loss_options: Mapping[str, Any],
     definitions: str | None,
     datasets: Sequence[str],
     directions: Mapping[str, Mapping[str, Any]],
@@ -58,6 +62,7 @@ def terms(
 
     Args:
         spec: the job's, defaults filled in.
+        loss_options: of the model, defaults filled in.
         definitions: under which its numbers were computed.
         datasets: digests, in the job's order.
         directions: specs by axis.
@@ -74,6 +79,7 @@ def terms(
             **asked,
             "kind": kind,
             "loss": loss,
+            "loss_options": dict(loss_options),
             "definitions": definitions,
             "datasets": list(datasets),
             "directions": {
@@ -118,6 +124,19 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
     for key, item in value.items():
         found |= _flat(item, f"{name}.{key}" if name else str(key))
     return found
+
+
+def _of_versions(landscape: Any, baseline: Any) -> str:
+    """What to do about numbers that mean different things."""
+    said = (
+        f"the definitions are {_shown(landscape)} here and {_shown(baseline)} there, so that equal "
+        "names mean different numbers"
+    )
+    one, other = version_of(landscape), version_of(baseline)
+    if one is None or other is None:
+        return said
+    what = "the landscape" if one < other else "the baseline"
+    return f"{said}; compute {what} again: submit its job anew, which answers under today's"
 
 
 def _shown(value: Any) -> str:

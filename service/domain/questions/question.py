@@ -51,6 +51,8 @@ class Question(ABC, Generic[S]):
         size_at: pointer of the field that makes the grid smaller.
         directions_at: pointer of the plane's directions, where it has a plane.
         examples: bodies for the API's documentation, by name.
+        between_networks: whether points always lie between networks.
+        recalibratable: whether running statistics may be recomputed at every point.
     """
 
     kind: ClassVar[str]
@@ -59,6 +61,8 @@ class Question(ABC, Generic[S]):
     size_at: ClassVar[str] = "/grid"
     directions_at: ClassVar[str] = "/directions"
     examples: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    between_networks: ClassVar[bool] = False
+    recalibratable: ClassVar[bool] = True
 
     @abstractmethod
     def shape(self, spec: S) -> tuple[int, ...]:
@@ -91,6 +95,27 @@ class Question(ABC, Generic[S]):
             runs: in the order of `References.runs`.
         """
         return dict(body)
+
+    def require_possible(self, spec: S, signature: Mapping[str, Any]) -> None:
+        """Holds what is asked against the origin's network.
+
+        Args:
+            signature: of the model, as its program was read.
+        Raises:
+            Problem: what it cannot give, at the field that asks for it.
+        """
+
+    def lies_along(self, axis: str) -> bool:
+        """Whether points lie along the direction of this axis; else it is only looked along."""
+        return True
+
+    def own_statistics(self, spec: Mapping[str, Any]) -> str:
+        """What is evaluated with running statistics of its own, as a sentence; "" for nothing.
+
+        Args:
+            spec: as recorded.
+        """
+        return "Networks on it are evaluated with their own as well."
 
     def unasked(self, spec: S) -> frozenset[str]:
         """Fields that count for nothing beside the others of this spec, in its identity."""

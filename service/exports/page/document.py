@@ -13,6 +13,8 @@ from html import escape
 from importlib import resources
 from typing import Any, Final
 
+from service.domain.counted import samples_in_words
+from service.domain.definitions import outdated
 from service.domain.results import GridResult
 from service.domain.sampling import Sampling
 from service.exports.about import About
@@ -134,10 +136,18 @@ def _label(result: GridResult, about: About) -> str:
 
 def _subtitle(result: GridResult, about: About) -> str:
     grid = f"{len(result.x)}" + ("" if result.y is None else f" × {len(result.y)}") + " points"
-    samples = ", ".join(f"{d.name}: {d.samples:,} samples" for d in result.datasets)
+    samples = ", ".join(
+        f"{d.name}: {samples_in_words(d.samples, d.counted)}" for d in result.datasets
+    )
     sampling = Sampling.of(result)
     sampled = "" if sampling is None else sampling.sentence(result, result.datasets[0])
-    parts = [about.model or "", grid, samples, str(about.provenance.get("dtype") or ""), sampled]
+    dtype = str(about.provenance.get("dtype") or "")
+    older = (
+        ""
+        if outdated(about.provenance) is None
+        else f"computed under older definitions ({about.provenance['definitions']})"
+    )
+    parts = [about.model or "", grid, samples, dtype, sampled, older]
     return " · ".join(part for part in parts if part)
 
 

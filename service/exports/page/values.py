@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.networks import Networks
 from service.domain.results import DatasetGrid, GridResult
 from service.exports.path import Step
 
@@ -33,6 +34,7 @@ def values_of(result: GridResult, trajectory: Sequence[Step]) -> dict[str, Any]:
             }
             for k, (a, b) in enumerate(result.anchors.tolist())
         ],
+        "networks": _networks(result),
         "trajectory": [
             {
                 "x": step.x,
@@ -45,6 +47,24 @@ def values_of(result: GridResult, trajectory: Sequence[Step]) -> dict[str, Any]:
             for step in trajectory
         ],
     }
+
+
+def _networks(result: GridResult) -> list[dict[str, Any]]:
+    """Those whose own loss is not what the line or plane gives at their places."""
+    networks = Networks.of(result)
+    if networks is None:
+        return []
+    ok = (networks.status == CellStatus.OK) & np.isfinite(networks.loss)
+    own = np.where(ok, networks.loss, np.nan)
+    return [
+        {
+            "role": str(networks.roles[k]),
+            "x": float(networks.at[k, 0]),
+            "y": float(networks.at[k, 1]),
+            "loss": _numbers(own[:, k]),
+        }
+        for k in np.flatnonzero(networks.itself).tolist()
+    ]
 
 
 def script_safe(value: Any) -> str:
@@ -61,6 +81,7 @@ def _dataset(grid: DatasetGrid) -> dict[str, Any]:
     return {
         "name": grid.name,
         "samples": grid.samples,
+        **({} if grid.counted is None else grid.counted.to_json()),
         "status": grid.status.ravel().tolist(),
         "metrics": metrics,
     }

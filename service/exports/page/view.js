@@ -738,7 +738,10 @@
     draw = () => {
       const { g, width, height } = pen(ink);
       if (!width || !height) return;
-      const sets = shownSets(), scale = scaleOf(sets.map(metricOf));
+      const sets = shownSets();
+      const own = state.metric === "loss"
+        ? values.networks.map((n) => n.loss.filter((_, k) => sets.includes(k))) : [];
+      const scale = scaleOf([...sets.map(metricOf), ...own]);
       const pad = (scale.high - scale.low) * 0.04;
       const levels = marks(scale, Math.max(3, Math.floor(height / 70)));
       const margin = Math.max(...levels.map(([, text]) => g.measureText(text).width), 10) + 14;
@@ -791,6 +794,17 @@
           g.beginPath(); g.arc(px(values.x[i]), py(heightOf(v)), 3, 0, 7); g.fill();
         });
       });
+      // networks themselves, where the line gives another loss
+      if (state.metric === "loss") for (const network of values.networks) for (const k of sets) {
+        const h = network.loss[k] === null ? NaN : heightOf(network.loss[k]);
+        if (Number.isNaN(h) || network.x < x0 || network.x > x1) continue;
+        const [cx, cy] = [px(network.x), py(h)];
+        g.beginPath();
+        g.moveTo(cx, cy - 6); g.lineTo(cx + 6, cy); g.lineTo(cx, cy + 6); g.lineTo(cx - 6, cy);
+        g.closePath();
+        g.fillStyle = theme("paper"); g.fill();
+        g.strokeStyle = series(k); g.lineWidth = 1.6; g.stroke();
+      }
       // legend, as far as it fits
       g.textAlign = "left"; g.textBaseline = "middle";
       const word = state.metric.replace(/_/g, " ") + (state.log ? ", log" : "");
@@ -847,7 +861,9 @@
       event.preventDefault();
     });
     $("help").textContent = "Point at the curve, or use the left and right arrow keys, to read "
-      + "values; L switches the scale. Dashed uprights mark the trained networks.";
+      + "values; L switches the scale. Dashed uprights mark the trained networks."
+      + (values.networks.length
+        ? " Diamonds: the networks themselves, with their own running statistics." : "");
     return { build: () => {}, tell };
   };
 

@@ -23,9 +23,11 @@ class Npz(DataFormat[NoQuery]):
     query = NoQuery
     description: ClassVar = (
         "`x`, `y`, `anchors`, `names`, and for data set i `d<i>.loss`, `d<i>.stderr`,\n"
-        "`d<i>.accuracy`, `d<i>.status`, `d<i>.samples`; float64, no pickles. A trajectory adds\n"
-        "`attached.trajectory.*`, rows in the order of the checkpoints; curvature adds\n"
-        "`attached.curvature.*` and, on a map, `d0.extra.lambda_max`, `.lambda_min`, `.ratio`…."
+        "`d<i>.accuracy`, `d<i>.status`, and of what its means are over `d<i>.samples`, "
+        "`.reduction`,\n`.positions`, `.ignored_samples`, `.ignored_positions`, "
+        "`.effective_samples`; float64, no\npickles. A trajectory adds `attached.trajectory.*`, "
+        "rows in the order of the checkpoints;\ncurvature adds `attached.curvature.*` and, on a "
+        "map, `d0.extra.lambda_max`, `.lambda_min`,\n`.ratio`…."
     )
 
     def tag(self, landscape: LandscapeRecord, about: About, query: NoQuery) -> str:

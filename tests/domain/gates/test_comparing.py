@@ -32,6 +32,7 @@ def surface(**changes: Any) -> dict[str, Any]:
             "force": False,
         },
         "loss": "cross_entropy",
+        "loss_options": {"reduction": "sample"},
         "definitions": "1",
         "datasets": [digest_bytes(b"data")],
         "directions": {"x": random, "y": {**random, "axis": "y"}},
@@ -77,6 +78,7 @@ def test_what_makes_no_difference(change: dict[str, Any]) -> None:
     [
         ({"kind": "trajectory"}, "kind"),
         ({"loss": "mse"}, "loss"),
+        ({"loss_options__reduction": "position"}, "loss_options.reduction"),
         ({"definitions": "2"}, "definitions"),
         ({"datasets": [digest_bytes(b"other")]}, "datasets"),
         ({"spec__grid__x__num": 51}, "grid.x.num"),
@@ -120,3 +122,24 @@ def test_both_values_are_shown() -> None:
     (one,) = differences(terms(**surface()), terms(**surface(spec__grid__x__num=51)))
     assert one.to_json() == {"field": "grid.x.num", "landscape": 25, "baseline": 51}
     assert one.text() == "grid.x.num is 25 here and 51 there"
+
+
+@pytest.mark.parametrize(
+    ("landscape", "baseline", "again"),
+    [
+        ("lossatlas numerics 2", "lossatlas numerics 1", "compute the baseline again"),
+        ("lossatlas numerics 9", "lossatlas numerics 10", "compute the landscape again"),
+        ("lossatlas numerics 2", None, "not there"),
+        ("another engine", "lossatlas numerics 1", "another engine"),
+    ],
+)
+def test_other_definitions_are_told_with_what_to_compute_again(
+    landscape: str | None, baseline: str | None, again: str
+) -> None:
+    found = differences(
+        terms(**surface(definitions=landscape)), terms(**surface(definitions=baseline))
+    )
+    assert [difference.field for difference in found] == ["definitions"]
+    text = found[0].text()
+    assert again in text
+    assert "equal names mean different numbers" in text

@@ -239,6 +239,7 @@ def training(
     name: str | None = None,
     program: str | Path | None = None,
     loss: str = "cross_entropy",
+    reduction: str | None = None,
     tags: Iterable[str] = (),
     metadata: Mapping[str, Any] | None = None,
     client: Client | None = None,
@@ -284,7 +285,13 @@ def training(
             return service.model(model)
         assert project is not None and name is not None  # noqa: S101, PT018 - checked above
         return service.push_model(
-            program, project=project, name=name, loss=loss, tags=tags, metadata=metadata
+            program,
+            project=project,
+            name=name,
+            loss=loss,
+            reduction=reduction,
+            tags=tags,
+            metadata=metadata,
         )
 
     active = is_first_process() if first is None else first

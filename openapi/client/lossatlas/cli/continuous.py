@@ -27,7 +27,15 @@ from lossatlas.cli.gating import (
     judged,
     read_rules,
 )
-from lossatlas.cli.options import AsJson, Loss, Project, connect, read_num, read_range
+from lossatlas.cli.options import (
+    AsJson,
+    Loss,
+    Project,
+    ReductionOption,
+    connect,
+    read_num,
+    read_range,
+)
 from lossatlas.cli.output import result, say
 from lossatlas.cli.reports.outcome import Policies, Policy
 from lossatlas.client import Client
@@ -82,6 +90,7 @@ def ci(
         ),
     ] = None,
     loss: Annotated[Loss, typer.Option("--loss", envvar="LOSSATLAS_LOSS")] = Loss.cross_entropy,
+    reduction: ReductionOption = None,
     label: Annotated[
         str | None,
         typer.Option(
@@ -158,6 +167,7 @@ def ci(
                 project=project,
                 name=name or Path(model).stem,
                 loss=loss.value,
+                reduction=reduction,
                 metadata=_origin(os.environ),
             ).id
         checkpoint = weights

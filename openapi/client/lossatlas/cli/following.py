@@ -40,6 +40,8 @@ def finish(
     as_json: bool,
 ) -> None:
     """Shows a submitted job: waits and writes its result, or says how to wait for it."""
+    for note in job.info.notes:
+        say(f"note: {note}")
     if not (wait or outputs or job.info.finished):
         if as_json:
             show_json(job.info)

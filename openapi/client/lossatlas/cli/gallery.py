@@ -1,7 +1,8 @@
-"""The command that trains, maps and compares; needs the extra `demo`."""
+"""The command that starts the gallery, a program of the repository that is in no wheel."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,8 @@ from typing import Annotated
 import typer
 
 from lossatlas.errors import InputError
+
+_PROGRAM = "lossatlas_gallery"
 
 
 def gallery(
@@ -25,12 +28,10 @@ def gallery(
     ] = None,
 ) -> int:
     """Train networks, map them and answer the questions of Li et al. (2018) on one page."""
-    missing = [name for name in ("torch", "sklearn") if find_spec(name) is None]
-    if missing:
+    if find_spec(_PROGRAM) is None:
         raise InputError(
-            f"gallery trains networks and needs {' and '.join(missing)}: "
-            "pip install 'lossatlas[demo]'"
+            "the gallery is a program of Lossatlas's repository, in no wheel; in a checkout of it: "
+            "make gallery, or pip install -e 'openapi/client[demo]' -e openapi/gallery"
         )
-    from lossatlas.gallery.command import run
-
-    return run(output, size=size, images=images)
+    code: int = import_module(f"{_PROGRAM}.command").run(output, size=size, images=images)
+    return code

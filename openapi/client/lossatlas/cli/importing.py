@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lossatlas.cli.options import AsJson, Loss, connect
+from lossatlas.cli.options import AsJson, Loss, ReductionOption, connect
 from lossatlas.cli.output import result, say, show_json
 from lossatlas.integrations.mlflow import import_run
 
@@ -28,6 +28,7 @@ def import_mlflow(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Of a new model.")] = None,
     loss: Annotated[Loss, typer.Option("--loss")] = Loss.cross_entropy,
+    reduction: ReductionOption = None,
     tracking_uri: Annotated[
         str | None, typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI")
     ] = None,
@@ -46,6 +47,7 @@ def import_mlflow(
             name=name,
             program=program,
             loss=loss.value,
+            reduction=reduction,
             tracking_uri=tracking_uri,
         )
     if as_json:

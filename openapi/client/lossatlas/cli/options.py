@@ -52,6 +52,13 @@ class Loss(StrEnum):
     program = "program"
 
 
+class Reduction(StrEnum):
+    """What counts alike in the mean over a data set."""
+
+    sample = "sample"
+    position = "position"
+
+
 class Normalize(StrEnum):
     """How random directions are scaled."""
 
@@ -95,6 +102,15 @@ class Center(StrEnum):
     mean = "mean"
 
 
+ReductionOption = Annotated[
+    Reduction | None,
+    typer.Option(
+        "--reduction",
+        envvar="LOSSATLAS_REDUCTION",
+        help="What counts alike in the mean loss; samples when left out, positions (tokens, "
+        "pixels) as language models are reported.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, errors included.")]
 Project = Annotated[
     str,

@@ -11,6 +11,7 @@ from lossatlas.cli.options import (
     AsJson,
     Loss,
     Project,
+    ReductionOption,
     Tags,
     connect,
     read_numbers,
@@ -33,6 +34,7 @@ def push_model(
     project: Project,
     name: Annotated[str, typer.Option("--name", help="For people.")],
     loss: Annotated[Loss, typer.Option("--loss")] = Loss.cross_entropy,
+    reduction: ReductionOption = None,
     architecture: Annotated[
         str | None,
         typer.Option("--architecture", help="Instead of a program: one the service knows."),
@@ -50,6 +52,7 @@ def push_model(
             project=project,
             name=name,
             loss=loss.value,
+            reduction=reduction,
             architecture=architecture,
             tags=tag or [],
             metadata=read_pairs("--meta", metadata),

@@ -67,6 +67,7 @@ def import_run(
     name: str | None = None,
     program: str | Path | None = None,
     loss: str = "cross_entropy",
+    reduction: str | None = None,
     tracking_uri: str | None = None,
 ) -> Imported:
     """Adds a run's checkpoints to a model, a registered one or one that it registers.
@@ -80,6 +81,7 @@ def import_run(
         client: of the service; found as `Client` does when left out.
         model: a registered one, or its id; otherwise `project` and a program register one.
         name: of the new model; the run's by default.
+        loss, reduction: of the new model, as `Client.push_model`'s.
         program: a `.pt2` file; by default the run's only `.pt2` artifact.
         tracking_uri: MLflow's; `MLFLOW_TRACKING_URI` by default.
 
@@ -101,7 +103,17 @@ def import_run(
     try:
         with tempfile.TemporaryDirectory(prefix="lossatlas-") as folder:
             into = _model(
-                service, tracking, run, paths, Path(folder), model, project, name, program, loss
+                service,
+                tracking,
+                run,
+                paths,
+                Path(folder),
+                model,
+                project,
+                name,
+                program,
+                loss,
+                reduction,
             )
             known = {checkpoint.label for checkpoint in service.checkpoints(into)}
             history = _history(tracking, run)
@@ -199,6 +211,7 @@ def _model(
     name: str | None,
     program: str | Path | None,
     loss: str,
+    reduction: str | None,
 ) -> Model:
     if model is not None:
         return service.model(model) if isinstance(model, str) else model
@@ -218,7 +231,12 @@ def _model(
         "params": dict(run.data.params),
     }
     return service.push_model(
-        program, project=project, name=name or run_name, loss=loss, metadata=metadata
+        program,
+        project=project,
+        name=name or run_name,
+        loss=loss,
+        reduction=reduction,
+        metadata=metadata,
     )
 
 

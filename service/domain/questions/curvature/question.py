@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+from service.domain.questions.curvature.eigenvalues import require_eigenvalues
 from service.domain.questions.curvature.spec import CurvatureJob
 from service.domain.questions.planes import plane_of
 from service.domain.questions.question import Question, RecordedRun, Words
@@ -22,6 +23,7 @@ class Curvature(Question[CurvatureJob]):
     words: ClassVar = Words("Curvature", "Curvature of the loss")
     size_at: ClassVar = "/map/grid"
     directions_at: ClassVar = "/map/directions"
+    recalibratable: ClassVar = False
 
     def shape(self, spec: CurvatureJob) -> tuple[int, ...]:
         return (1,) if spec.map is None else spec.map.grid.shape
@@ -53,3 +55,12 @@ class Curvature(Question[CurvatureJob]):
             plane = {axis: directions[axis] for axis in ("x", "y")}
             settled["map"] = {**body["map"], "directions": plane}
         return settled
+
+    def require_possible(self, spec: CurvatureJob, signature: Mapping[str, Any]) -> None:
+        require_eigenvalues(spec, signature)
+
+    def lies_along(self, axis: str) -> bool:
+        return not axis.startswith(AXIS)
+
+    def own_statistics(self, spec: Mapping[str, Any]) -> str:
+        return ""

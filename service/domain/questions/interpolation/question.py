@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from service.domain.directions import BetweenDirection
 from service.domain.questions.interpolation.examples import EXAMPLES
@@ -18,6 +19,7 @@ class Interpolation(Question[InterpolationJob]):
     spec = InterpolationJob
     words: ClassVar = Words("Interpolation", "Loss along the line between two checkpoints")
     size_at: ClassVar = "/alpha"
+    between_networks: ClassVar = True
     examples: ClassVar = EXAMPLES
 
     def shape(self, spec: InterpolationJob) -> tuple[int, ...]:
@@ -30,3 +32,6 @@ class Interpolation(Question[InterpolationJob]):
             datasets=named_datasets(spec.datasets),
             directions={"x": AskedDirection(BetweenDirection(target=spec.target), "")},
         )
+
+    def own_statistics(self, spec: Mapping[str, Any]) -> str:
+        return "Both ends are evaluated with their own as well."

@@ -20,6 +20,7 @@ class Trajectory(Question[TrajectoryJob]):
         "Trajectory", "Loss surface on the plane of training", thumbnail="filled"
     )
     size_at: ClassVar = "/surface/num"
+    between_networks: ClassVar = True
 
     def shape(self, spec: TrajectoryJob) -> tuple[int, ...]:
         return (spec.surface.num, spec.surface.num)
@@ -68,3 +69,7 @@ class Trajectory(Question[TrajectoryJob]):
     def unasked(self, spec: TrajectoryJob) -> frozenset[str]:
         # the one way there was: what was computed then is the answer still
         return frozenset({"sampling"}) if spec.sampling.mode == "exact" else frozenset()
+
+    def own_statistics(self, spec: Mapping[str, Any]) -> str:
+        own = "The true losses of checkpoints are with their own."
+        return own if spec.get("true_loss", True) else ""

@@ -1,7 +1,0 @@
-"""`python -m lossatlas.gallery`."""
-
-import sys
-
-from lossatlas.gallery.command import main
-
-sys.exit(main())

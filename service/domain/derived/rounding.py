@@ -1,0 +1,53 @@
+"""How far a grid's losses may be from the slice's: the error that differences are held against.
+
+Owns the error model; measures nothing.
+
+A loss is the mean, summed in float64, of per-sample losses computed in float32, so that its error
+is relative to the loss itself: a few unit roundoffs (2⁻²⁴ each, Higham 2002, §2.2) times it. A
+large loss beside a small one brings its own error along and no more. Interpolated cells of an
+adaptive surface state a relative error of their own, which is added.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.cells import CellStatus
+from service.domain.results import DatasetGrid
+from service.domain.sampling import ESTIMATED_ERROR
+
+#: Four unit roundoffs of float32, relative to the loss.
+ROUNDING: Final = 2.0**-22
+
+
+def known_loss(dataset: DatasetGrid) -> NDArray[np.float64]:
+    """The loss of the cells that are ok, NaN elsewhere, in units in which sums stay finite.
+
+    The unit is a power of two, so that nothing is rounded and every ratio is kept.
+    """
+    loss = np.where(dataset.status == CellStatus.OK, dataset.loss, np.nan)
+    sizes = np.abs(loss[np.isfinite(loss)])
+    largest = float(sizes.max(initial=0.0))
+    if largest == 0.0:
+        return loss
+    scaled: NDArray[np.float64] = np.ldexp(loss, -int(np.frexp(largest)[1]))
+    return scaled
+
+
+def error_of(dataset: DatasetGrid, loss: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each cell's loss, in the loss's units.
+
+    Args:
+        loss: from `known_loss`.
+    """
+    relative = np.full(loss.shape, ROUNDING)
+    stated = dataset.extra.get(ESTIMATED_ERROR)
+    if stated is not None:
+        # a cell that cannot say how wrong it is decides nothing
+        relative = relative + np.where(np.isfinite(stated), np.abs(stated), np.inf)
+    with np.errstate(invalid="ignore"):
+        error: NDArray[np.float64] = np.where(loss == 0, 0.0, relative * np.abs(loss))
+    return error

@@ -1,0 +1,1 @@
+"""What the code is made of: imports, names and who uses them."""
