@@ -52,7 +52,6 @@ def one_unit(database: Database, job: JobRecord) -> int:
         database=database,
         store=cast(Any, None),
         cache=cast(Any, None),
-        batchings=cast(Any, None),
         runner=cast(Runner, Idle(shutdown)),
         shutdown=shutdown,
         options=OPTIONS,
