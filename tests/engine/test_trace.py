@@ -157,3 +157,20 @@ def test_a_product_that_is_not_finite_is_said(method: TraceMethod) -> None:
     operator = DenseOperator(torch.full((9, 9), torch.nan))
     with pytest.raises(CurvatureNotFinite):
         estimate_trace(operator, 12, method=method)
+
+
+# plain Hutchinson's interval holds the trace nineteen times in twenty, whatever the size
+@pytest.mark.parametrize("method", sorted(set(TraceMethod) - {TraceMethod.HUTCHINSON}))
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
+def test_few_parameters_have_no_trace_that_is_wrong_and_certain(
+    method: TraceMethod, size: int
+) -> None:
+    g = torch.Generator().manual_seed(size)
+    matrix = torch.randn(size, size, generator=g, dtype=torch.float64)
+    operator = DenseOperator(matrix + matrix.T)
+    basis = spectrum_ends(operator).basis
+    for seed in range(5):
+        got = estimate_trace(operator, 8, method=method, basis=basis, seed=seed)
+        assert got.products <= 8
+        low, high = got.interval
+        assert low - 1e-9 <= 2 * float(matrix.trace()) <= high + 1e-9

@@ -5,12 +5,14 @@ Owns the choice alone; each estimator has its own module.
 
 from __future__ import annotations
 
-from workers.engine.errors import InputInvalid
+import torch
+
+from workers.engine.errors import CurvatureNotFinite, InputInvalid
 from workers.engine.hutch_plus_plus import hutch_plus_plus
 from workers.engine.hutchinson import deflated_hutchinson, hutchinson
 from workers.engine.lanczos import KrylovBasis
-from workers.engine.operators import SymmetricOperator
-from workers.engine.trace_estimate import TraceEstimate, TraceMethod
+from workers.engine.operators import SymmetricOperator, dense
+from workers.engine.trace_estimate import TraceEstimate, TraceMethod, exactly
 from workers.engine.xtrace import xtrace
 
 
@@ -22,7 +24,8 @@ def estimate_trace(
     basis: KrylovBasis | None = None,
     seed: int = 0,
 ) -> TraceEstimate:
-    """tr A from at most `products` products.
+    """tr A from at most `products` products; exactly, where a sketch would have a product for
+    every parameter.
 
     Args:
         basis: of a Lanczos run on the same operator; `deflated` needs it, the others pass it by.
@@ -38,7 +41,18 @@ def estimate_trace(
             return deflated_hutchinson(operator, basis, products, seed)
         case TraceMethod.HUTCHINSON:
             return hutchinson(operator, products, seed)
+        case _ if operator.layout.size <= products:
+            # Random signs in so few dimensions coincide, and sketches made of them deceive.
+            return _counted(operator, method)
         case TraceMethod.HUTCH_PLUS_PLUS:
             return hutch_plus_plus(operator, products, seed)
         case TraceMethod.XTRACE:
             return xtrace(operator, products, seed)
+
+
+def _counted(operator: SymmetricOperator, method: TraceMethod) -> TraceEstimate:
+    """The diagonal itself, one product for each parameter."""
+    diagonal = dense(operator).diagonal().double()
+    if not bool(torch.isfinite(diagonal).all()):
+        raise CurvatureNotFinite("a Hessian-vector product is not finite")
+    return exactly(float(diagonal.sum()), products=operator.layout.size, method=method)
