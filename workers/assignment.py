@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from service.domain.plan import JobPlan
 from service.domain.questions.spec import QuestionSpec
-from service.domain.questions.table import job_spec
+from service.domain.questions.table import job_spec, read_plan
 from service.domain.results import unique_names
-from service.domain.units import JobPlan, UnitKind
+from service.domain.units import UnitKind
 from service.ledger.records import (
     CheckpointRecord,
     ClaimedUnit,
@@ -69,7 +70,7 @@ class Assignment:
         plan = self.claimed.inputs.plan
         if plan is None:
             raise ValueError(f"job {self.job.id} has no plan yet")
-        return JobPlan.model_validate(plan)
+        return read_plan(self.job.kind, plan)
 
     @property
     def dataset_names(self) -> tuple[str, ...]:

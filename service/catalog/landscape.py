@@ -19,8 +19,8 @@ from service.domain.cells import CellStatus
 from service.domain.counted import Counted, samples_in_words
 from service.domain.definitions import outdated
 from service.domain.problems import Problem
+from service.domain.questions.trajectory.result import Trajectory
 from service.domain.results import DatasetGrid, GridResult
-from service.domain.trajectory import Trajectory
 from service.figures import VIEWS, views_of
 from service.http.authentication import KeyHolder
 from service.http.services import Services

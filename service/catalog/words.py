@@ -8,32 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from service.domain.questions.table import question_named
+from service.domain.questions.table import every_measure, question_named
 
-_MEASURES: Final = {
-    "minimum": "Minimum",
-    "maximum": "Maximum",
-    "center_loss": "Loss at the centre",
-    "origin_loss": "Loss at the origin",
-    "target_loss": "Loss at the target",
-    "origin_loss_on_line": "Loss on the line at the origin",
-    "target_loss_on_line": "Loss on the line at the target",
-    "network_x_loss": "Loss of the network along α",
-    "network_y_loss": "Loss of the network along β",
-    "sharpness": "Sharpness",
-    "basin_width": "Basin width",
-    "roughness": "Roughness",
-    "nonconvex_share": "Non-convex share",
-    "local_minima": "Local minima",
-    "barrier": "Barrier",
-    "barrier_over_worse_end": "Barrier over the worse end",
-    "lambda_max": "Largest eigenvalue",
-    "lambda_min": "Smallest eigenvalue",
-    "convexity_ratio": "Convexity ratio",
-    "trace": "Trace of the Hessian",
-    "negative_share": "Negative share",
-    "strongly_negative_share": "Strongly negative share",
-}
 #: Told on cards, in this order.
 TELLING: Final = ("sharpness", "barrier", "lambda_max", "center_loss", "minimum", "roughness")
 
@@ -55,7 +31,8 @@ def number(value: float | int | None) -> str:
 
 def measure_name(name: str) -> str:
     """What a measure is called in a table."""
-    return _MEASURES.get(name, name.replace("_", " ").capitalize())
+    rule = every_measure().get(name)
+    return name.replace("_", " ").capitalize() if rule is None else rule.label
 
 
 def kind_name(kind: str) -> str:

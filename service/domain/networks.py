@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.plan import JobPlan
+from service.domain.questions.trajectory.result import Trajectory
 from service.domain.results import DatasetGrid, DatasetTile, GridResult
-from service.domain.trajectory import Trajectory
-from service.domain.units import JobPlan
 
 _PREFIX: Final = "network."
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
 from service.domain.counted import Counted
-from service.domain.units import JobPlan
+from service.domain.plan import JobPlan
 
 
 @dataclass(frozen=True)
@@ -259,21 +259,19 @@ def assemble(
             for key, values in d.extra.items():
                 extra[i].setdefault(key, np.full(total, np.nan))[tile.index] = values
         attachments.update(tile.attachments)
-    if plan.true_points:
-        true = slice(plan.in_plane, plan.in_plane + plan.true_points)
-        attachments["trajectory.true_loss"] = loss[:, true]
-        attachments["trajectory.true_stderr"] = stderr[:, true]
-        attachments["trajectory.true_accuracy"] = accuracy[:, true]
-        attachments["trajectory.true_status"] = status[:, true]
+    if plan.part is not None and plan.part.themselves:
+        own = slice(plan.in_plane, plan.in_plane + len(plan.part.themselves))
+        themselves = {"loss": loss, "stderr": stderr, "accuracy": accuracy, "status": status}
+        attachments |= plan.part.attachments(**{key: of[:, own] for key, of in themselves.items()})
     if plan.networks:
-        own = np.array(plan.network_indices(), dtype=np.int64)
+        places = np.array(plan.network_indices(), dtype=np.int64)
         attachments["network.roles"] = np.array([n.role for n in plan.networks], dtype=np.str_)
         attachments["network.at"] = np.array([n.at for n in plan.networks], dtype=np.float64)
         attachments["network.itself"] = np.array([n.itself for n in plan.networks], dtype=np.bool_)
-        attachments["network.loss"] = loss[:, own]
-        attachments["network.stderr"] = stderr[:, own]
-        attachments["network.accuracy"] = accuracy[:, own]
-        attachments["network.status"] = status[:, own]
+        attachments["network.loss"] = loss[:, places]
+        attachments["network.stderr"] = stderr[:, places]
+        attachments["network.accuracy"] = accuracy[:, places]
+        attachments["network.status"] = status[:, places]
     anchors = np.array(plan.anchor_indices(), dtype=np.int64)
     counted = plan.counted or (None,) * len(names)
     shape, cells = plan.shape, plan.cells

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
-from service.domain.curvature import array, has_map, has_spectrum
 from service.domain.networks import sentences
+from service.domain.questions.curvature.result import array, has_map, has_spectrum
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.sampling import Sampling
 from service.exports.about import About

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from service.domain.cells import CellStatus
+from service.domain.questions.trajectory.result import Trajectory
 from service.domain.results import GridResult
-from service.domain.trajectory import Trajectory
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
-from service.domain.curvature import is_point
-from service.domain.lines import Lines
+from service.domain.questions.curvature.result import is_point
+from service.domain.questions.line.result import Lines
 from service.domain.results import GridResult
 from service.figures.colorbar import value_label
 from service.figures.fitting import fit

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
-from service.domain.curvature import is_point
+from service.domain.questions.curvature.result import is_point
 from service.domain.results import GridResult
 from service.domain.sampling import ESTIMATED_ERROR, EVALUATED
 

@@ -21,8 +21,8 @@ from mpl_toolkits.mplot3d.axes3d import Axes3D
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.questions.trajectory.result import Trajectory
 from service.domain.results import DatasetGrid, GridResult
-from service.domain.trajectory import Trajectory
 from service.figures.legend import Entry
 from service.figures.numbers import number
 from service.figures.page import Page

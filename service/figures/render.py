@@ -21,8 +21,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.image import imsave
 
 from service.domain.networks import sentences as own_sentences
+from service.domain.questions.trajectory.result import Trajectory
 from service.domain.results import GridResult
-from service.domain.trajectory import Trajectory
 from service.figures.colorbar import metric_name
 from service.figures.curve import Curve
 from service.figures.drawing import Drawing

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from service.domain.curvature import array, has_map, has_spectrum, is_point, number
+from service.domain.questions.curvature.result import array, has_map, has_spectrum, is_point, number
 from service.domain.results import GridResult
 from service.figures.fitting import fit
 from service.figures.frame import axis_label, coordinate_ticks, dress, value_ticks

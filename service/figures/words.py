@@ -8,7 +8,7 @@ import numpy as np
 
 from service.domain.cells import CellStatus
 from service.domain.counted import samples_in_words
-from service.domain.curvature import is_point
+from service.domain.questions.curvature.result import is_point
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.sampling import Sampling
 from service.figures.colorbar import metric_name

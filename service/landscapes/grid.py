@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from service.domain.curvature import curvature_json
 from service.domain.definitions import outdated
-from service.domain.lines import Lines
 from service.domain.networks import Networks
+from service.domain.questions.table import question_named
 from service.domain.results import GridResult
-from service.domain.trajectory import Trajectory
 from service.domain.weights import WeightHistograms
 
 #: Shown in the API's documentation: a plane of 3 × 2 cells, one of which has no value.
@@ -54,11 +52,15 @@ EXAMPLE: Final[dict[str, Any]] = {
 
 
 def grid_json(
-    result: GridResult, *, provenance: Mapping[str, Any], derived: Mapping[str, Any]
+    kind: str,
+    result: GridResult,
+    *,
+    provenance: Mapping[str, Any],
+    derived: Mapping[str, Any],
 ) -> dict[str, Any]:
     """`x y datasets status anchors` of the result; `center directions derived provenance` beside,
-    and `trajectory`, `curvature`, `line`, `weights`, `networks` and `sampling` where there are
-    such; `outdated` says so where all of it was computed under older definitions.
+    and the members of the kind, `weights`, `networks` and `sampling` where there are such;
+    `outdated` says so where all of it was computed under older definitions.
 
     `center` is what the plane's centre gives, or the line's first end: the trained network, but
     for recomputed running statistics, where `networks` has it.
@@ -73,17 +75,10 @@ def grid_json(
         },
         "cosine": provenance.get("cosine"),
     }
-    path = Trajectory.of(result)
-    if path is not None:
-        body["trajectory"] = path.to_json(result)
-    curvature = curvature_json(
-        result, directions=directions, timings=provenance.get("timings") or {}
-    )
-    if curvature is not None:
-        body["curvature"] = curvature
-    lines, weights = Lines.of(result), WeightHistograms.of(result)
-    if lines is not None:
-        body["line"] = lines.to_json(result)
+    question = question_named(kind)
+    members = {} if question is None else question.members(result, provenance)
+    body |= members
+    weights = WeightHistograms.of(result)
     if weights is not None:
         body["weights"] = weights.to_json()
     networks = Networks.of(result)
@@ -94,11 +89,10 @@ def grid_json(
     note = outdated(provenance)
     if note is not None:
         body["outdated"] = note
-        for member in ("trajectory", "curvature", "line"):
-            if member in body:
-                # the words beside these values are of today, the values are not
-                words = body[member].get("definitions", {})
-                body[member]["definitions"] = {**words, "outdated": note}
+        for name, member in members.items():
+            # the words beside these values are of today, the values are not
+            words = member.get("definitions", {})
+            body[name] = {**member, "definitions": {**words, "outdated": note}}
     body["derived"] = dict(derived)
     body["provenance"] = dict(provenance)
     return body

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from service.domain.derived.measures import NAMES as MEASURES
 from service.domain.problems import FieldError, Problem
+from service.domain.questions.table import every_measure
 
 #: Inclusive bounds; None is no bound.
 Bounds = tuple[float | None, float | None]
@@ -20,16 +20,17 @@ def parse_ranges(parameters: Iterable[tuple[str, str]]) -> dict[str, Bounds]:
     """
     bounds: dict[str, dict[str, float]] = {}
     faults = []
+    known = every_measure()
     for name, text in parameters:
         if not name.startswith("derived."):
             continue
         measure, _, bound = name.removeprefix("derived.").rpartition(".")
-        if measure not in MEASURES or bound not in ("min", "max"):
+        if measure not in known or bound not in ("min", "max"):
             faults.append(
                 FieldError(
                     f"/{name}",
                     f"is no range; use derived.<measure>.min or .max, where <measure> is one of "
-                    f"{', '.join(MEASURES)}",
+                    f"{', '.join(known)}",
                 )
             )
             continue

@@ -8,19 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
-from service.domain import networks, trajectory
+from service.domain import networks
 from service.domain.counted import counted_provenance
 from service.domain.definitions import DEFINITIONS
-from service.domain.derived import measure
+from service.domain.derived.measures import measure
 from service.domain.digests import digest_json, hex_of
-from service.domain.lines import gathered
+from service.domain.plan import JobPlan
 from service.domain.problems import Problem
-from service.domain.questions.table import INGEST
-from service.domain.questions.trajectory.spec import TrajectoryJob
+from service.domain.questions.question import Question
+from service.domain.questions.table import INGEST, job_spec, question_of, read_plan
 from service.domain.results import GridResult, Tile, assemble, decode_npz, unique_names
-from service.domain.units import JobPlan
 from service.figures import Caption, Named
 from service.http.services import Services
 from service.landscapes import figures
@@ -47,6 +45,7 @@ class Partial:
     """
 
     job: JobRecord
+    question: Question[Any]
     plan: JobPlan
     names: tuple[str, ...]
     samples: tuple[int, ...]
@@ -67,6 +66,7 @@ def json_of(services: Services, landscape: LandscapeRecord) -> bytes:
     """A landscape's grid JSON."""
     return encoded(
         grid_json(
+            landscape.kind,
             arrays_of(services, landscape),
             provenance=landscape.provenance,
             derived=landscape.derived,
@@ -153,23 +153,18 @@ def partial_of(session: Session, job: JobRecord) -> Partial:
         )
     found = [datasets.get(session, identity) for identity in job.spec["datasets"]]
     data = [d for d in found if d is not None]
+    spec, plan = job_spec().validate_python(job.spec), read_plan(job.kind, job.plan)
+    question = question_of(spec)
+    known = checkpoints.for_ids(session, question.references(spec).listed)
     return Partial(
         job=job,
-        plan=JobPlan.model_validate(job.plan),
+        question=question,
+        plan=plan,
         names=unique_names([d.name for d in data]),
         samples=tuple(d.samples for d in data),
         tiles=tuple(tile.result for tile in units.tiles(session, job.id) if tile.result),
-        attachments=_path(session, job),
+        attachments=question.attachments(plan, spec, known),
     )
-
-
-def _path(session: Session, job: JobRecord) -> dict[str, NDArray[Any]]:
-    if job.kind != "trajectory":
-        return {}
-    spec = TypeAdapter(TrajectoryJob).validate_python(job.spec)
-    plan = JobPlan.model_validate(job.plan)
-    known = checkpoints.for_ids(session, trajectory.rows_of(spec)[0])
-    return trajectory.attachments(plan, spec, known)
 
 
 def partial_tag(partial: Partial) -> str:
@@ -183,14 +178,20 @@ def assembled(services: Services, partial: Partial) -> GridResult:
         Tile.from_npz(services.store.get_bytes(digest, max_bytes=MAX_DATA_BYTES))
         for digest in partial.tiles
     )
-    result = gathered(partial.plan, assemble(partial.plan, partial.names, partial.samples, tiles))
+    laid_out = assemble(partial.plan, partial.names, partial.samples, tiles)
+    result = partial.question.finished(partial.plan, laid_out)
     return replace(result, attachments={**partial.attachments, **result.attachments})
 
 
 def partial_json(services: Services, partial: Partial) -> bytes:
     """The grid JSON so far, its measures included."""
     result = assembled(services, partial)
-    body = grid_json(result, provenance=partial_provenance(partial), derived=measure(result))
+    body = grid_json(
+        partial.job.kind,
+        result,
+        provenance=partial_provenance(partial),
+        derived=measure(partial.question, result),
+    )
     body["job"] = {"id": partial.job.id, "state": partial.job.state, "tiles": len(partial.tiles)}
     return encoded(body)
 

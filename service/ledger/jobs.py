@@ -13,7 +13,7 @@ from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
 from service.domain.problems import Problem
-from service.domain.questions.table import INGEST
+from service.domain.questions.table import INGEST, read_part
 from service.domain.states import FINISHED_JOB, JobState, ModelState, UnitState
 from service.domain.units import UnitKind
 from service.ledger import endings, outbox
@@ -260,8 +260,8 @@ def at_a_glance(job: JobRecord) -> Progress:
 
 def _unit(job: JobRecord) -> str:
     """What a job's work is counted in, once it is planned."""
-    curvature = None if job.plan is None else job.plan.get("curvature")
-    return "products" if curvature and curvature.get("steps") is not None else "cells"
+    part = None if job.plan is None else read_part(job.kind, job.plan)
+    return "cells" if part is None else part.unit
 
 
 def lock(session: Session, identity: str) -> JobRecord:

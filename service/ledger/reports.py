@@ -11,7 +11,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.domain.grids import cut_tiles
-from service.domain.units import JobPlan, SamplingRound, UnitKind
+from service.domain.plan import JobPlan, SamplingRound
+from service.domain.questions.table import read_plan
+from service.domain.units import UnitKind
 from service.ledger import endings, events, failures, landscapes, models, objects, outbox
 from service.ledger.fencing import hold
 from service.ledger.identity import new_id
@@ -117,7 +119,7 @@ def report_refined(
         ValueError: the job's sampling is not adaptive.
     """
     job, unit = hold(session, unit_id, attempt, UnitKind.FINALISE)
-    plan = JobPlan.model_validate(job.plan)
+    plan = read_plan(job.kind, job.plan or {})
     if plan.sampling is None:
         raise ValueError(f"{job.id} has no adaptive sampling to refine")
     sizes = None if size is None else {planned.object: size}

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load
 
-from service.domain.units import grid_coordinates
+from service.domain.plan import grid_coordinates
 from service.programs import read_program
 from tests.benchmarks.networks import ResNet
 from tests.benchmarks.stacks import Case, digits, running

@@ -19,7 +19,7 @@ from tests.figures.cases import LINE, LINE_APART, through_three
 def read(result: GridResult, kind: str) -> Landscape:
     planned = [{"role": "target", "checkpoint": "ckp_2", "label": "Adam"}]
     made = landscape({"test": np.zeros(3)}, kind=kind)
-    body = grid_json(result, provenance={"networks": planned}, derived={})
+    body = grid_json(kind, result, provenance={"networks": planned}, derived={})
     made.__dict__["grid"] = Grid.from_json(body)
     return made
 

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from service.domain.cells import CellStatus
 from service.domain.grids import Axis, Grid
+from service.domain.plan import PLANE_ANCHORS, JobPlan
 from service.domain.questions.line.spec import LineJob
 from service.domain.questions.spec import BufferPolicy, Precision
 from service.domain.questions.table import job_spec
 from service.domain.results import DatasetTile, Tile, assemble
-from service.domain.units import PLANE_ANCHORS, JobPlan
 from tests.engine.loaded import LoadedCheckpoints
 from tests.support.module_network import ModuleNetwork, point_of, seeded
 from workers.engine import placement

@@ -10,8 +10,8 @@ import pytest
 from service.domain.cells import CellStatus
 from service.domain.counted import Counted, counted_provenance, samples_in_words
 from service.domain.losses import Reduction
+from service.domain.plan import LINE_ANCHORS, JobPlan
 from service.domain.results import DatasetTile, GridResult, Tile, assemble, decode_npz, encode_npz
-from service.domain.units import LINE_ANCHORS, JobPlan
 
 NBSP = "\u00a0"
 

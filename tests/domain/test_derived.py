@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from service.domain.derived import measure
 from tests.domain.grids_of import curve_of, surface_of
+from tests.support.measured import measure
 
 X = np.linspace(-1, 1, 81)
 Y = np.linspace(-1, 1, 61)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
-from service.domain.derived import measure
 from service.domain.results import GridResult
 from service.domain.sampling import ESTIMATED_ERROR, EVALUATED
 from tests.domain.grids_of import curve_of, surface_of
+from tests.support.measured import measure
 
 Array = NDArray[np.float64]
 Field = Callable[[Array, Array], Array]

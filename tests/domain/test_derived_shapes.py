@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
-from service.domain.derived import measure
 from service.domain.derived.measures import ANY, LINE, PLANE
 from service.domain.results import GridResult
 from tests.domain.grids_of import curve_of, surface_of
+from tests.support.measured import measure
 
 Array = NDArray[np.float64]
 Field = Callable[[Array, Array], Array]

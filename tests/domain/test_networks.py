@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from service.domain.cells import CellStatus
-from service.domain.derived import measure
 from service.domain.networks import Networks, own, provenance
+from service.domain.plan import LINE_ANCHORS, PLANE_ANCHORS, JobPlan, PlannedNetwork
 from service.domain.questions.spec import BufferPolicy, Precision
 from service.domain.results import (
     DatasetTile,
@@ -23,8 +23,8 @@ from service.domain.results import (
     decode_npz,
     encode_npz,
 )
-from service.domain.units import LINE_ANCHORS, PLANE_ANCHORS, JobPlan, PlannedNetwork
 from service.landscapes.grid import grid_json
+from tests.support.measured import measure
 
 STORED = Path(__file__).parent.parent / "data" / "results"
 
@@ -98,7 +98,9 @@ def test_the_arrays_and_the_json_have_both() -> None:
     plan, result = line()
     back = GridResult.from_arrays(decode_npz(encode_npz(result.to_arrays())))
     known = provenance(plan, {ENDS[1].checkpoint: "Adam, last"})
-    body = json.loads(json.dumps(grid_json(back, provenance=known, derived={}), allow_nan=False))
+    body = json.loads(
+        json.dumps(grid_json("interpolation", back, provenance=known, derived={}), allow_nan=False)
+    )
     origin, target = body["networks"]
     assert (target["role"], target["at"], target["label"]) == ("target", [1.0], "Adam, last")
     assert target["checkpoint"] == ENDS[1].checkpoint
@@ -115,7 +117,7 @@ def test_own_values_come_first_and_are_pending_until_then() -> None:
     derived = measure(nothing)
     assert derived["target_loss"]["value"] is None
     assert "pending" in derived["target_loss"]["reason"]
-    grid_json(nothing, provenance={}, derived=derived)
+    grid_json("interpolation", nothing, provenance={}, derived=derived)
     first = assemble(plan, ["test"], [200], [computed(plan, 0, 1)])
     assert measure(first)["target_loss"]["value"] == 0.5
     assert measure(first)["target_loss_on_line"]["value"] is None
@@ -150,7 +152,7 @@ def test_a_plane_through_three_networks() -> None:
     assert derived["network_y_loss"]["value"] == pytest.approx(on_plane - 1.5)
     assert derived["network_y_accuracy"]["value"] == pytest.approx((on_plane - 1.5) / 10)
     assert derived["center_loss"]["value"] == 1.0
-    body = grid_json(result, provenance={}, derived=derived)
+    body = grid_json("surface", result, provenance={}, derived=derived)
     assert [n["at"] for n in body["networks"]] == [[0.0, 0.0], [1.0, 0.0], [0.25, 1.0]]
     assert body["networks"][2]["on_plane"]["test"]["loss"] == pytest.approx(on_plane)
 
@@ -187,6 +189,6 @@ class TestResultsOfBefore:
             k: v["value"] for k, v in derived.items() if isinstance(v, dict) and "value" in v
         }
         assert numbers == known
-        body = grid_json(result, provenance={}, derived=derived)
+        body = grid_json("interpolation", result, provenance={}, derived=derived)
         assert "networks" not in body
         assert [anchor["datasets"]["test"]["loss"] for anchor in body["anchors"]] == [0.5, 2.34]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from service.domain.cells import CellStatus
+from service.domain.plan import LINE_ANCHORS, PLANE_ANCHORS, JobPlan
 from service.domain.questions.spec import BufferPolicy, Precision
 from service.domain.results import (
     DatasetTile,
@@ -18,7 +19,6 @@ from service.domain.results import (
     encode_npz,
     unique_names,
 )
-from service.domain.units import LINE_ANCHORS, PLANE_ANCHORS, JobPlan
 
 
 def plan(x: list[float], y: list[float] | None) -> JobPlan:

@@ -9,10 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.domain.grids import cut_tiles
-from service.domain.questions.spec import AdaptiveSampling, ExactSampling
-from service.domain.questions.surface.spec import SurfaceJob
-from service.domain.questions.table import job_spec
-from service.domain.units import (
+from service.domain.plan import (
     PLANE_ANCHORS,
     BufferPolicy,
     JobPlan,
@@ -20,6 +17,9 @@ from service.domain.units import (
     SamplingPlan,
     SamplingRound,
 )
+from service.domain.questions.spec import AdaptiveSampling, ExactSampling
+from service.domain.questions.surface.spec import SurfaceJob
+from service.domain.questions.table import job_spec
 from tests.ledger.world import digest
 
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from service.domain.cells import CellStatus
 from service.domain.definitions import DEFINITIONS
-from service.domain.derived import measure
 from service.domain.digests import digest_bytes
+from service.domain.plan import LINE_ANCHORS, PLANE_ANCHORS, JobPlan, PlannedDirection
 from service.domain.questions.interpolation.spec import InterpolationJob
-from service.domain.questions.table import job_spec
+from service.domain.questions.table import job_spec, read_plan
 from service.domain.results import (
     DatasetTile,
     GridResult,
@@ -23,11 +23,11 @@ from service.domain.results import (
     encode_npz,
     unique_names,
 )
-from service.domain.units import LINE_ANCHORS, PLANE_ANCHORS, JobPlan, PlannedDirection
 from service.http.services import Services
 from service.ledger import directions, units
 from service.ledger.records import ClaimedUnit, NewLandscape
 from tests.features.reference import packed
+from tests.support.measured import measure
 
 
 class ByHand:
@@ -116,7 +116,7 @@ class ByHand:
         """Computes the next tile: a bowl, with one cell NaN and one infinite."""
         claimed = self.claim()
         assert claimed.unit.kind == "tile", claimed.unit
-        plan = JobPlan.model_validate(claimed.inputs.plan or claimed.job.plan)
+        plan = read_plan(claimed.job.kind, claimed.inputs.plan or claimed.job.plan or {})
         index = plan.order()[claimed.unit.start : claimed.unit.stop]
         at = plan.coordinates()[index]
         parts = tuple(
@@ -133,7 +133,7 @@ class ByHand:
     def finalise(self) -> GridResult:
         claimed = self.claim()
         assert claimed.unit.kind == "finalise", claimed.unit
-        plan = JobPlan.model_validate(claimed.inputs.plan or claimed.job.plan)
+        plan = read_plan(claimed.job.kind, claimed.inputs.plan or claimed.job.plan or {})
         with self.services.database.transaction() as session:
             done = units.tiles(session, self.job)
         tiles = [Tile.from_npz(self.services.store.get_bytes(str(t.result))) for t in done]

@@ -9,10 +9,10 @@ import pytest
 from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 
-from service.domain.lines import gathered
+from service.domain.plan import PLANE_ANCHORS, JobPlan
+from service.domain.questions.line.result import gathered
 from service.domain.questions.spec import BufferPolicy, Precision
 from service.domain.results import DatasetTile, GridResult, Tile, assemble
-from service.domain.units import PLANE_ANCHORS, JobPlan
 from service.domain.weights import WeightHistograms
 from service.figures import FigureOptions, View, render, views_of
 from tests.figures.cases import LINE, Case
@@ -36,7 +36,6 @@ def lines(hole: float | None = None) -> GridResult:
         cell_seconds=0.1,
         tile_cells=100,
         device="cpu",
-        lines=True,
     )
     index = plan.order()
     alpha, which = plan.coordinates()[index].T
@@ -46,7 +45,7 @@ def lines(hole: float | None = None) -> GridResult:
         there = (which == 2) & np.isclose(alpha, hole)
         loss[there], status[there] = np.nan, 4
     parts = (DatasetTile(loss, loss / 10, 1 / (1 + loss), status),)
-    return gathered(plan, assemble(plan, ["train"], [9], [Tile(index, parts)]))
+    return gathered(assemble(plan, ["train"], [9], [Tile(index, parts)]))
 
 
 def test_the_mean_of_lines_with_each_beside_it() -> None:

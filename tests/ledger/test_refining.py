@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.domain.units import SamplingPlan, SamplingRound
+from service.domain.plan import SamplingPlan, SamplingRound
 from service.ledger import jobs, objects, units
 from service.ledger.records import ClaimedUnit, JobRecord
 from tests.ledger.world import World, digest

@@ -8,8 +8,8 @@ from itertools import count
 from typing import Any
 
 from service.domain.digests import digest_json
+from service.domain.plan import PLANE_ANCHORS, JobPlan, PlannedDirection
 from service.domain.questions.spec import BufferPolicy, Precision
-from service.domain.units import PLANE_ANCHORS, JobPlan, PlannedDirection
 from service.ledger import checkpoints, datasets, directions, jobs, keys, models, objects, units
 from service.ledger.records import (
     CheckpointRecord,

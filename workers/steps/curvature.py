@@ -10,13 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.domain.grids import Axis
+from service.domain.plan import JobPlan
+from service.domain.questions.curvature.part import CurvaturePart
 from service.domain.questions.curvature.spec import CurvatureJob
-from service.domain.units import CurvaturePlan, JobPlan
 from workers.childprocess import ChildDied
 from workers.tools import InHand
-
-_ORIGIN = Axis(min=0.0, max=0.0, num=1)
 
 
 def curvature_request(hand: InHand) -> dict[str, Any] | None:
@@ -27,7 +25,7 @@ def curvature_request(hand: InHand) -> dict[str, Any] | None:
     return {"asked": asked, "memory_bytes": hand.tools.options.curvature_memory_bytes}
 
 
-def curvature_plan(hand: InHand, body: Any) -> CurvaturePlan | None:
+def curvature_plan(hand: InHand, body: Any) -> CurvaturePart | None:
     """The child's choice for the plan.
 
     Raises:
@@ -37,7 +35,7 @@ def curvature_plan(hand: InHand, body: Any) -> CurvaturePlan | None:
     if not isinstance(spec, CurvatureJob):
         return None
     try:
-        plan = CurvaturePlan.model_validate(body.get("curvature"))
+        plan = CurvaturePart.model_validate(body.get("curvature"))
     except ValidationError as error:
         raise ChildDied("the child's answer holds no plan for products") from error
     counted = plan.steps is not None
@@ -48,17 +46,12 @@ def curvature_plan(hand: InHand, body: Any) -> CurvaturePlan | None:
     return plan
 
 
-def curvature_axes(spec: CurvatureJob) -> tuple[Axis, Axis | None]:
-    """The map's axes, or the origin alone."""
-    return (_ORIGIN, None) if spec.map is None else (spec.map.grid.x, spec.map.grid.y)
-
-
 def curvature_of(hand: InHand, plan: JobPlan) -> dict[str, Any]:
     """What a tile of curvature is asked; {} for other jobs."""
     asked = _asked(hand)
-    if asked is None or plan.curvature is None:
+    if asked is None or plan.part is None:
         return {}
-    way = plan.curvature.model_dump(mode="json")
+    way = plan.part.model_dump(mode="json")
     return {"curvature": {"asked": asked, "way": way}}
 
 

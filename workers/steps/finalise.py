@@ -10,16 +10,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from service.domain.counted import counted_provenance
-from service.domain.derived import measure
-from service.domain.lines import gathered
+from service.domain.derived.measures import measure
+from service.domain.plan import JobPlan
+from service.domain.questions.question import Question
+from service.domain.questions.table import question_of
 from service.domain.results import GridResult, Tile, assemble, encode_npz
 from service.domain.sampling import Sampling
-from service.domain.units import JobPlan
 from service.ledger import units
 from service.ledger.records import NewLandscape, UnitRecord
 from workers.cache import Held
 from workers.steps.networks import network_provenance
-from workers.steps.path import attachments_of, path_provenance
 from workers.steps.sampling import after_round
 from workers.tools import InHand
 
@@ -31,7 +31,7 @@ def carry_out(hand: InHand) -> None:
         Problem: `object_corrupt` when a tile's bytes are not what was stored.
     """
     assignment, tools = hand.assignment, hand.tools
-    plan = assignment.plan
+    plan, question = assignment.plan, question_of(assignment.spec)
 
     def read() -> list[UnitRecord]:
         with tools.database.transaction() as session:
@@ -49,8 +49,9 @@ def carry_out(hand: InHand) -> None:
         if sampled is None:
             return
         result = sampled.result
-    result = gathered(plan, result)
-    result = replace(result, attachments={**attachments_of(hand, plan), **result.attachments})
+    result = question.finished(plan, result)
+    known = question.attachments(plan, assignment.spec, assignment.checkpoints)
+    result = replace(result, attachments={**known, **result.attachments})
     arrays = encode_npz(result.to_arrays())
     data = hand.store_bytes(arrays, "application/x-npz")
     landscape = NewLandscape(
@@ -59,7 +60,7 @@ def carry_out(hand: InHand) -> None:
             **_provenance(hand, plan, done),
             **({} if sampled is None else {"sampling": sampled.account}),
         },
-        derived=_derived(result),
+        derived=_derived(question, result),
         title=_title(hand, result),
         size=len(arrays),
     )
@@ -125,9 +126,8 @@ def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[st
         "peak_memory_bytes": plan.memory and plan.memory.measured_bytes,
         "memory": plan.memory and plan.memory.model_dump(),
         "precision_error": plan.precision_error and plan.precision_error.model_dump(mode="json"),
-        **path_provenance(hand, plan),
+        **question_of(assignment.spec).provenance(plan, assignment.spec),
         **network_provenance(hand, plan),
-        **({"curvature": plan.curvature.model_dump()} if plan.curvature is not None else {}),
     }
 
 
@@ -139,16 +139,15 @@ def _counted(hand: InHand, plan: JobPlan) -> dict[str, Any]:
     return counted_provenance(names, plan.counted)
 
 
-def _derived(result: GridResult) -> dict[str, Any]:
+def _derived(question: Question[Any], result: GridResult) -> dict[str, Any]:
     sampling = Sampling.of(result)
     beside = {} if sampling is None else {"sampling": sampling.derived(result)}
-    return {**measure(result), **beside}
+    return {**measure(question, result), **beside}
 
 
 def _title(hand: InHand, result: GridResult) -> str:
-    what = hand.assignment.job.kind
-    if what == "curvature" and result.y is not None:
-        what = "convexity map"
+    spec = hand.assignment.spec
+    what = question_of(spec).title(spec)
     if Sampling.of(result) is not None:
         what = f"adaptive {what}"
     return f"{hand.assignment.model.name}: {what}"

@@ -14,11 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.domain.directions import Normalisation
 from service.domain.networks import provenance
+from service.domain.plan import JobPlan, PlannedNetwork
 from service.domain.questions.interpolation.spec import InterpolationJob
 from service.domain.questions.line.spec import LineJob
 from service.domain.questions.surface.spec import SurfaceJob
 from service.domain.questions.trajectory.spec import TrajectoryJob
-from service.domain.units import JobPlan, PlannedNetwork
 from service.ledger.records import CheckpointRecord, DirectionRecord
 from workers.childprocess import ChildDied
 from workers.steps.opening import fetched

@@ -8,12 +8,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numpy.typing import NDArray
-
-from service.domain.grids import Axis
+from service.domain.questions.question import Extent
+from service.domain.questions.trajectory.part import TrajectoryPart
+from service.domain.questions.trajectory.result import rows_of
 from service.domain.questions.trajectory.spec import TrajectoryJob
-from service.domain.trajectory import attachments, provenance, rows_of
-from service.domain.units import JobPlan, TrajectoryPlan
 from workers.childprocess import ChildDied
 from workers.steps.opening import fetched
 from workers.tools import InHand
@@ -36,7 +34,7 @@ def path_request(hand: InHand) -> dict[str, Any] | None:
     }
 
 
-def path_plan(hand: InHand, body: Any) -> TrajectoryPlan | None:
+def path_plan(hand: InHand, body: Any) -> TrajectoryPart | None:
     """The child's findings for the plan.
 
     Raises:
@@ -48,7 +46,7 @@ def path_plan(hand: InHand, body: Any) -> TrajectoryPlan | None:
     if not isinstance(found, dict):
         raise ChildDied("the child's answer holds no path")
     ids, runs = rows_of(spec)
-    plan = TrajectoryPlan.model_validate(
+    plan = TrajectoryPart.model_validate(
         {
             **found,
             "checkpoints": ids,
@@ -68,23 +66,10 @@ def path_plan(hand: InHand, body: Any) -> TrajectoryPlan | None:
     return plan
 
 
-def axes_under(spec: TrajectoryJob, body: Any) -> tuple[Axis, Axis]:
-    """The axes of the surface under a path: as far as the child says that it reaches."""
-    x, y = (
-        Axis(min=low, max=high, num=spec.surface.num) for low, high in body["trajectory"]["extent"]
-    )
-    return x, y
-
-
-def attachments_of(hand: InHand, plan: JobPlan) -> dict[str, NDArray[Any]]:
-    """The path's named arrays; {} for jobs without one."""
-    spec = hand.assignment.spec
-    if not isinstance(spec, TrajectoryJob):
-        return {}
-    return attachments(plan, spec, hand.assignment.checkpoints)
-
-
-def path_provenance(hand: InHand, plan: JobPlan) -> dict[str, Any]:
-    """`{"trajectory": …}`; {} for jobs without one."""
-    spec = hand.assignment.spec
-    return {"trajectory": provenance(plan, spec)} if isinstance(spec, TrajectoryJob) else {}
+def extent_of(body: Any) -> Extent | None:
+    """How far the path reaches along each axis; None for jobs without a path."""
+    found = body.get("trajectory")
+    if not isinstance(found, dict):
+        return None
+    (x_low, x_high), (y_low, y_high) = found["extent"]
+    return (x_low, x_high), (y_low, y_high)

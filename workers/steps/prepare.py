@@ -12,31 +12,23 @@ from typing import Any
 from service.domain.counted import Counted
 from service.domain.definitions import DEFINITIONS, is_of_today
 from service.domain.digests import digest_bytes
-from service.domain.grids import Axis, first_tile_size, tile_size
-from service.domain.questions.curvature.spec import CurvatureJob
-from service.domain.questions.interpolation.spec import InterpolationJob
-from service.domain.questions.line.spec import LineJob
-from service.domain.questions.spec import QuestionSpec
-from service.domain.questions.surface.spec import SurfaceJob
-from service.domain.questions.trajectory.spec import TrajectoryJob
-from service.domain.units import (
-    LINE_ANCHORS,
-    PLANE_ANCHORS,
+from service.domain.grids import first_tile_size, tile_size
+from service.domain.plan import (
     JobPlan,
     MemoryPlan,
     PlannedDirection,
     PrecisionErrorPlan,
     RecalibrationPlan,
-    TrajectoryPlan,
 )
+from service.domain.questions.table import question_of
 from service.ledger import directions, units
 from service.ledger.records import DirectionRecord
 from workers.childprocess import ChildDied
 from workers.protocol import Frame
-from workers.steps.curvature import curvature_axes, curvature_plan, curvature_request
+from workers.steps.curvature import curvature_plan, curvature_request
 from workers.steps.networks import network_plan, network_request, with_places
 from workers.steps.opening import fetched, open_job, target_of, threads_of
-from workers.steps.path import axes_under, path_plan, path_request
+from workers.steps.path import extent_of, path_plan, path_request
 from workers.steps.sampling import begin_sampling
 from workers.tools import InHand
 
@@ -80,50 +72,18 @@ def carry_out(hand: InHand) -> None:
 
 def _request(hand: InHand) -> dict[str, Any]:
     spec = hand.assignment.spec
+    question = question_of(spec)
     return {
         "directions": {axis: _direction(hand, axis) for axis in sorted(hand.assignment.directions)},
-        "orthogonalise": _orthogonalise(spec),
+        "orthogonalise": question.orthogonalise(spec),
         "target": target_of(hand),
         "trajectory": path_request(hand),
         "networks": network_request(hand),
         "curvature": curvature_request(hand),
-        "cells": spec.grid.cells if isinstance(spec, SurfaceJob) else 0,
-        "compared": _compared(spec),
+        "cells": question.surface_cells(spec),
+        "compared": question.compared(spec),
         "memory_bytes": hand.tools.options.memory_bytes,
     }
-
-
-def _compared(spec: QuestionSpec) -> list[tuple[float, float]]:
-    """Where a reduced precision is compared with float32: the centre, corners, and half-way.
-
-    A trajectory's axes are not known yet: the child takes points of its path.
-    """
-    match spec:
-        case SurfaceJob():
-            x, y = spec.grid.x, spec.grid.y
-            return [
-                (0.0, 0.0),
-                (x.min, y.min),
-                (x.max / 2, y.max / 2),
-                (x.max, y.max),
-                (x.min / 2, y.max / 2),
-            ]
-        case InterpolationJob():
-            return [(a, 0.0) for a in (0.0, spec.alpha.max, 0.5, spec.alpha.min, 1.0)]
-        case LineJob():
-            return [(a, 0.0) for a in (0.0, spec.alpha.min, spec.alpha.max, spec.alpha.max / 2)]
-        case _:
-            return []
-
-
-def _orthogonalise(spec: QuestionSpec) -> bool:
-    match spec:
-        case SurfaceJob():
-            return spec.orthogonalise
-        case CurvatureJob():
-            return spec.map is not None and spec.map.orthogonalise
-        case _:
-            return False
 
 
 def _direction(hand: InHand, axis: str) -> dict[str, Any]:
@@ -150,43 +110,19 @@ def _made_anew(direction: DirectionRecord) -> bool:
     )
 
 
-def _axes(spec: QuestionSpec, body: Any) -> tuple[Axis, Axis | None]:
-    """The axes that the spec asks for, or that the path needs; None for the second of a line."""
-    match spec:
-        case InterpolationJob():
-            return spec.alpha, None
-        case SurfaceJob():
-            return spec.grid.x, spec.grid.y
-        case TrajectoryJob():
-            return axes_under(spec, body)
-        case CurvatureJob():
-            return curvature_axes(spec)
-        case LineJob():
-            # the second axis counts the directions
-            return spec.alpha, Axis(min=0, max=spec.repeats - 1, num=spec.repeats)
-        case _:
-            raise ValueError(f"no axes of a {spec.kind}")
-
-
-def _anchors(spec: QuestionSpec, path: TrajectoryPlan | None) -> tuple[tuple[float, float], ...]:
-    """The centre or the ends; after a trajectory's centre the places of its checkpoints."""
-    if isinstance(spec, InterpolationJob):
-        return LINE_ANCHORS
-    return PLANE_ANCHORS if path is None else PLANE_ANCHORS + path.coordinates
-
-
 def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
     spec = hand.assignment.spec
-    path = path_plan(hand, body)
+    question = question_of(spec)
+    part = path_plan(hand, body) or curvature_plan(hand, body)
     networks = network_plan(hand, body)
-    x, y = _axes(spec, body)
+    x, y = question.axes(spec, part, extent_of(body))
     norms = {axis: float(norm) for axis, norm in body["norms"].items()}
     if not all(math.isfinite(norm) for norm in norms.values()):
         raise ChildDied("the child reports a norm that is no number")
     plan = JobPlan(
         x=tuple(x.points().tolist()),
         y=None if y is None else tuple(y.points().tolist()),
-        anchors=with_places(_anchors(spec, path), networks),
+        anchors=with_places(question.anchors(part), networks),
         directions=tuple(
             PlannedDirection(
                 axis=axis,
@@ -212,19 +148,18 @@ def _plan(hand: InHand, body: Any, objects: dict[str, str]) -> JobPlan:
             PrecisionErrorPlan.model_validate(error) if (error := body["precision_error"]) else None
         ),
         device=body["device"],
-        trajectory=path,
-        curvature=curvature_plan(hand, body),
+        part=part,
         recalibration=(
             RecalibrationPlan.model_validate(how) if (how := body["recalibration"]) else None
         ),
-        lines=isinstance(spec, LineJob),
         definitions=DEFINITIONS,
         networks=networks,
         counted=tuple(Counted.model_validate(found) for found in body["counted"]),
     )
     if len(plan.counted) != len(hand.assignment.datasets):
         raise ChildDied("the child counted other data sets than it was given")
-    if y is None and plan.curvature is not None:
+    if part is not None and part.work is not None:
+        # all of a single point at once
         return plan.model_copy(update={"tile_cells": plan.steps})
     cells = tile_size(
         plan.evaluations,

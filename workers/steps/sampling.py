@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from service.domain.cells import CellStatus
 from service.domain.digests import hex_of
 from service.domain.grids import coarse_to_fine, tile_size
+from service.domain.plan import JobPlan, SamplingPlan, SamplingRound
 from service.domain.problems import Problem
 from service.domain.questions.spec import AdaptiveSampling
 from service.domain.questions.surface.spec import SurfaceJob
 from service.domain.questions.trajectory.spec import TrajectoryJob
 from service.domain.results import GridResult, decode_npz, encode_npz
-from service.domain.units import JobPlan, SamplingPlan, SamplingRound
 from service.ledger import units
 from workers.sampling.design import Round, first_round
 from workers.tools import InHand

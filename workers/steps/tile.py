@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.plan import JobPlan
 from service.domain.questions.interpolation.spec import InterpolationJob
 from service.domain.questions.line.spec import LineJob
 from service.domain.results import Tile
-from service.domain.units import JobPlan
 from service.ledger import units
 from workers.childprocess import ChildDied
 from workers.protocol import Frame

@@ -15,10 +15,11 @@ import numpy as np
 
 from service.domain.cells import CellStatus
 from service.domain.derived.measure import Measure, undefined
+from service.domain.derived.rule import Reads, Rule
 from service.domain.networks import Networks, Own, anchor_at, own
 from service.domain.results import DatasetGrid, GridResult
 
-Rule = Callable[[GridResult, DatasetGrid], Measure]
+_Of = Callable[[GridResult, DatasetGrid], Measure]
 
 _ITSELF: Final = "itself, with its own running statistics"
 _SHOWN: Final = "with the running statistics that every point of the {} has (`buffers`)"
@@ -59,7 +60,7 @@ def target_accuracy(result: GridResult, dataset: DatasetGrid) -> Measure:
     return _accuracy(result, dataset, "target", _TARGET, definition)
 
 
-def _on_line(at: tuple[float, float], *, accuracy: bool) -> Rule:
+def _on_line(at: tuple[float, float], *, accuracy: bool) -> _Of:
     what = "Accuracy" if accuracy else "Loss"
     definition = f"{what} that the line gives at α = {at[0]:g}, {_SHOWN.format('line')}."
 
@@ -70,7 +71,7 @@ def _on_line(at: tuple[float, float], *, accuracy: bool) -> Rule:
     return rule
 
 
-def _of_network(axis: str, *, accuracy: bool) -> Rule:
+def _of_network(axis: str, *, accuracy: bool) -> _Of:
     at = (1.0, 0.0) if axis == "x" else (0.0, 1.0)
     what = "Accuracy" if accuracy else "Loss"
     definition = f"{what} of the network that the direction {axis} leads to, {_ITSELF}."
@@ -131,38 +132,62 @@ def _share(found: Own, dataset: DatasetGrid, definition: str) -> Measure:
 
 
 #: Beside a line's own ends, where they are told apart from what it gives.
-ON_LINE: Final[dict[str, Rule]] = {
-    "origin_loss_on_line": _on_line(_ORIGIN, accuracy=False),
-    "target_loss_on_line": _on_line(_TARGET, accuracy=False),
+ON_LINE: Final = tuple(
+    Rule(f"{end}_loss_on_line", f"Loss on the line at the {end}", Reads.ANCHORS, of)
+    for end, of in (
+        ("origin", _on_line(_ORIGIN, accuracy=False)),
+        ("target", _on_line(_TARGET, accuracy=False)),
+    )
+)
+ON_LINE_ACCURACY: Final = tuple(
+    Rule(f"{end}_accuracy_on_line", f"{end.capitalize()} accuracy on line", Reads.ANCHORS, of)
+    for end, of in (
+        ("origin", _on_line(_ORIGIN, accuracy=True)),
+        ("target", _on_line(_TARGET, accuracy=True)),
+    )
+)
+#: Of a plane through further networks, by axis, where they are told apart from its points.
+ON_PLANE: Final = {
+    axis: Rule(
+        f"network_{axis}_loss",
+        f"Loss of the network along {letter}",
+        Reads.ANCHORS,
+        _of_network(axis, accuracy=False),
+    )
+    for axis, letter in (("x", "α"), ("y", "β"))
 }
-ON_LINE_ACCURACY: Final[dict[str, Rule]] = {
-    "origin_accuracy_on_line": _on_line(_ORIGIN, accuracy=True),
-    "target_accuracy_on_line": _on_line(_TARGET, accuracy=True),
+ON_PLANE_ACCURACY: Final = {
+    axis: Rule(
+        f"network_{axis}_accuracy",
+        f"Network {axis} accuracy",
+        Reads.ANCHORS,
+        _of_network(axis, accuracy=True),
+    )
+    for axis in ("x", "y")
 }
-#: Of a plane through further networks, where they are told apart from its points.
-ON_PLANE: Final[dict[str, Rule]] = {
-    f"network_{axis}_loss": _of_network(axis, accuracy=False) for axis in ("x", "y")
-}
-ON_PLANE_ACCURACY: Final[dict[str, Rule]] = {
-    f"network_{axis}_accuracy": _of_network(axis, accuracy=True) for axis in ("x", "y")
-}
+TARGET: Final = Rule("target_loss", "Loss at the target", Reads.ANCHORS, target_loss)
+TARGET_ACCURACY: Final = Rule("target_accuracy", "Target accuracy", Reads.ANCHORS, target_accuracy)
+#: Every one of them.
+BESIDE: Final = (
+    *(TARGET, *ON_LINE, TARGET_ACCURACY, *ON_LINE_ACCURACY),
+    *(*ON_PLANE.values(), *ON_PLANE_ACCURACY.values()),
+)
 
 
-def beside(result: GridResult, dataset: DatasetGrid) -> dict[str, Rule]:
+def beside(result: GridResult, dataset: DatasetGrid) -> tuple[Rule, ...]:
     """The measures of networks that are told apart from the points at their places."""
     networks = Networks.of(result)
     if networks is None:
-        return {}
+        return ()
     accuracy = dataset.anchors.accuracy is not None
-    rules: dict[str, Rule] = {}
+    rules: list[Rule] = []
     if networks.place("target") is not None:
-        rules |= {"target_loss": target_loss, **ON_LINE}
+        rules += (TARGET, *ON_LINE)
         if accuracy:
-            rules |= {"target_accuracy": target_accuracy, **ON_LINE_ACCURACY}
+            rules += (TARGET_ACCURACY, *ON_LINE_ACCURACY)
     for axis in ("x", "y"):
         if networks.place(axis) is not None:
-            names = (f"network_{axis}_loss", f"network_{axis}_accuracy")
-            rules |= {name: ON_PLANE[name] for name in names[:1]}
+            rules.append(ON_PLANE[axis])
             if accuracy:
-                rules |= {name: ON_PLANE_ACCURACY[name] for name in names[1:]}
-    return rules
+                rules.append(ON_PLANE_ACCURACY[axis])
+    return tuple(rules)

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from service.domain.derived.rule import Reads
+from service.domain.questions.table import measure_reads
+
 #: Per cent intervals of 95 are taken as two standard errors on either side.
 _HALF_WIDTHS: Final = 2.0
-#: Read from a single cell, which may be an interpolated one.
-_OF_EXTREMES: Final = frozenset({"minimum", "maximum", "sharpness"})
-#: Read from how cells lie beside each other.
-_OF_SHAPE: Final = frozenset({"basin_width", "roughness", "nonconvex_share", "local_minima"})
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,11 @@ def estimate(
         return Estimate(None, definition, reason=why)
     low, high = _bounds(name, value, body, measures)
     stderr = _stderr(value, body)
-    if tolerance is not None and name in _OF_SHAPE:
+    # what this release does not know may be read from interpolated cells
+    reads = measure_reads(name) if tolerance is not None else Reads.ANCHORS
+    if reads is None or reads is Reads.SHAPE:
         stderr = math.nan
-    elif tolerance is not None and name in _OF_EXTREMES:
+    elif tolerance is not None and reads is Reads.CELL:
         stderr = math.hypot(stderr or 0.0, tolerance * _loss(name, value, measures) / _HALF_WIDTHS)
     return Estimate(value, definition, stderr, low, high)
 

@@ -24,8 +24,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from service.domain.derived.measures import NAMES
 from service.domain.ids import DisplayName
+from service.domain.questions.table import every_measure
 
 #: A finite number, and no text that looks like one.
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -81,8 +81,9 @@ class Rule(BaseModel):
     @field_validator("measure")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in NAMES:
-            raise ValueError(f"there is no measure {name[:40]!r}; there are {', '.join(NAMES)}")
+        known = every_measure()
+        if name not in known:
+            raise ValueError(f"there is no measure {name[:40]!r}; there are {', '.join(known)}")
         return name
 
     @model_validator(mode="after")

@@ -11,11 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+from numpy.typing import NDArray
+
+from service.domain.derived.grid import CENTER_ACCURACY
+from service.domain.derived.rule import Rule
 from service.domain.directions import AnyDirection
-from service.domain.questions.references import References
+from service.domain.grids import Axis
+from service.domain.plan import PLANE_ANCHORS, JobPlan, Part
+from service.domain.questions.references import Recorded, References
 from service.domain.questions.spec import BufferPolicy, QuestionSpec
+from service.domain.results import GridResult
 
 S = TypeVar("S", bound=QuestionSpec)
+
+#: (lowest, highest) along each axis.
+Extent = tuple[tuple[float, float], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,7 @@ class Question(ABC, Generic[S]):
         size_at: pointer of the field that makes the grid smaller.
         directions_at: pointer of the plane's directions, where it has a plane.
         examples: bodies for the API's documentation, by name.
+        part: what a plan holds for this kind alone.
         between_networks: whether points always lie between networks.
         recalibratable: whether running statistics may be recomputed at every point.
     """
@@ -61,6 +72,7 @@ class Question(ABC, Generic[S]):
     size_at: ClassVar[str] = "/grid"
     directions_at: ClassVar[str] = "/directions"
     examples: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    part: ClassVar[type[Part] | None] = None
     between_networks: ClassVar[bool] = False
     recalibratable: ClassVar[bool] = True
 
@@ -95,6 +107,87 @@ class Question(ABC, Generic[S]):
             runs: in the order of `References.runs`.
         """
         return dict(body)
+
+    @abstractmethod
+    def axes(self, spec: S, part: Part | None, extent: Extent | None) -> tuple[Axis, Axis | None]:
+        """The grid's axes; None for the second of a line.
+
+        Args:
+            part: of the plan.
+            extent: how far the child says that the grid must reach, where the spec does not.
+        """
+
+    def anchors(self, part: Part | None) -> tuple[tuple[float, float], ...]:
+        """(α, β) of the points that every result must know: the centre, unless said otherwise."""
+        return PLANE_ANCHORS
+
+    def compared(self, spec: S) -> Sequence[tuple[float, float]]:
+        """Points where a reduced precision is compared with float32; none where the child chooses.
+
+        The plan's axes are not known yet.
+        """
+        return ()
+
+    def orthogonalise(self, spec: S) -> bool:
+        """Whether y is made orthogonal to x."""
+        return False
+
+    def surface_cells(self, spec: S) -> int:
+        """Cells that share their first linear map's products; 0 where they cannot."""
+        return 0
+
+    def networks(self, spec: S) -> Sequence[tuple[str, str]]:
+        """Role and checkpoint of every network that the points lie between by the kind itself."""
+        return ()
+
+    def network_role(self, axis: str) -> str | None:
+        """The role of the network that a direction of this axis leads to; None for no such one."""
+        return None
+
+    def attachments(
+        self, plan: JobPlan, spec: S, checkpoints: Mapping[str, Recorded]
+    ) -> dict[str, NDArray[Any]]:
+        """Arrays that a result has from the plan on, beside its grid.
+
+        Args:
+            checkpoints: records of those that the question refers to, by id.
+        """
+        return {}
+
+    def finished(self, plan: JobPlan, result: GridResult) -> GridResult:
+        """The result as it is published, of the grid as its tiles lay it out."""
+        return result
+
+    def provenance(self, plan: JobPlan, spec: S) -> dict[str, Any]:
+        """Members of the provenance that are this kind's."""
+        return {}
+
+    def title(self, spec: S) -> str:
+        """What a landscape's title calls it."""
+        return self.kind
+
+    def members(
+        self, result: GridResult, provenance: Mapping[str, Any]
+    ) -> Mapping[str, dict[str, Any]]:
+        """Members of the grid JSON that are this kind's."""
+        return {}
+
+    @abstractmethod
+    def measures(self, result: GridResult) -> tuple[Rule, ...]:
+        """Measures of every data set."""
+
+    def accuracies(self, result: GridResult) -> tuple[Rule, ...]:
+        """Measures of every data set whose loss has an accuracy."""
+        return (CENTER_ACCURACY,)
+
+    def first_measures(self, result: GridResult) -> tuple[Rule, ...]:
+        """Measures of the first data set alone."""
+        return ()
+
+    @property
+    @abstractmethod
+    def every_measure(self) -> tuple[Rule, ...]:
+        """All that any of its results can have."""
 
     def require_possible(self, spec: S, signature: Mapping[str, Any]) -> None:
         """Holds what is asked against the origin's network.

@@ -7,12 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from service.domain.directions import AnyDirection, DirectionChoice
 
 #: Which of a random seed's two streams of numbers, where the direction names none.
 Stream = Literal["x", "y"]
+
+
+class Recorded(Protocol):
+    """What is on record of a checkpoint."""
+
+    @property
+    def label(self) -> str | None: ...
+    @property
+    def step(self) -> int | None: ...
+    @property
+    def epoch(self) -> float | None: ...
+    @property
+    def learning_rate(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,16 @@ class References:
     target: Named | None = None
     directions: Mapping[str, AskedDirection] = field(default_factory=dict)
     runs: tuple[AskedRun, ...] = ()
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Checkpoints that runs name, one run after another."""
+        return tuple(
+            identity
+            for run in self.runs
+            if run.checkpoints != "all"
+            for identity in run.checkpoints
+        )
 
 
 def named_datasets(datasets: tuple[str, ...]) -> tuple[Named, ...]:

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, TypeAdapter
 
+from service.domain.derived.rule import Reads, Rule
+from service.domain.plan import JobPlan, Part
 from service.domain.questions.curvature.question import Curvature
 from service.domain.questions.interpolation.question import Interpolation
 from service.domain.questions.line.question import Line
@@ -72,3 +74,30 @@ def job_spec() -> TypeAdapter[QuestionSpec]:
 def examples() -> Mapping[str, Mapping[str, Any]]:
     """Bodies for the API's documentation, by name."""
     return {name: body for question in questions() for name, body in question.examples.items()}
+
+
+def read_plan(kind: str, body: Mapping[str, Any]) -> JobPlan:
+    """A plan on record, with the part of its kind. Raises ValidationError for what is none."""
+    return JobPlan.model_validate({**body, "part": read_part(kind, body)})
+
+
+def read_part(kind: str, body: Mapping[str, Any]) -> Part | None:
+    """The kind's own part of a plan on record; None where the kind has none."""
+    question = _TABLE.get(kind)
+    if question is None or question.part is None:
+        return None
+    # plans of the first releases have it under the kind's name
+    stored = body.get("part") or body.get(kind)
+    return None if stored is None else question.part.model_validate(stored)
+
+
+def every_measure() -> Mapping[str, Rule]:
+    """Every measure that some result has, by name, in rising order."""
+    found = {rule.name: rule for question in questions() for rule in question.every_measure}
+    return dict(sorted(found.items()))
+
+
+def measure_reads(name: str) -> Reads | None:
+    """What a measure is read from; None for one that this release does not know."""
+    rule = every_measure().get(name)
+    return None if rule is None else rule.reads

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
 from service.domain.results import DatasetGrid, GridResult
-from service.domain.units import JobPlan
 
 _PREFIX: Final = "line."
 
@@ -80,14 +79,12 @@ class Lines:
         }
 
 
-def gathered(plan: JobPlan, result: GridResult) -> GridResult:
-    """The mean line with all lines beside it; a result of another kind of job as it is.
+def gathered(result: GridResult) -> GridResult:
+    """The mean line with all lines beside it.
 
     Args:
         result: as `assemble` lays it out, (directions, points).
     """
-    if not plan.lines:
-        return result
     blank = np.full(result.shape, np.nan)
     every: dict[str, list[NDArray[Any]]] = {
         "loss": [grid.loss for grid in result.datasets],

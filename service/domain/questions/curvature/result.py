@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.lines import Lines
+from service.domain.questions.line.result import Lines
 from service.domain.results import GridResult
 
 PREFIX: Final = "curvature."

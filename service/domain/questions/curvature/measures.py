@@ -5,12 +5,15 @@ Curvature is over a result's first data set alone.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
-from service.domain.curvature import array, has_map, number, one_parameter
 from service.domain.derived.measure import Measure, undefined
+from service.domain.derived.rule import Reads, Rule
+from service.domain.questions.curvature.result import array, has_map, number, one_parameter
 from service.domain.results import DatasetGrid, GridResult
 
 _LOWER_BOUND = (
@@ -134,3 +137,22 @@ def _ends(
     smallest = dataset.extra.get("lambda_min", missing)
     known = (dataset.status == CellStatus.OK) & np.isfinite(largest) & np.isfinite(smallest)
     return known, largest, smallest
+
+
+_ENDS: Final = (
+    Rule("lambda_max", "Largest eigenvalue", Reads.ANCHORS, lambda_max),
+    Rule("lambda_min", "Smallest eigenvalue", Reads.ANCHORS, lambda_min),
+    Rule("convexity_ratio", "Convexity ratio", Reads.ANCHORS, convexity_ratio),
+)
+#: Of the Hessian over the first data set, at a point and over a map.
+SPECTRUM: Final = (*_ENDS, Rule("trace", "Trace of the Hessian", Reads.ANCHORS, trace))
+MAP: Final = (
+    *_ENDS,
+    Rule("negative_share", "Negative share", Reads.SHAPE, negative_share),
+    Rule(
+        "strongly_negative_share",
+        "Strongly negative share",
+        Reads.SHAPE,
+        strongly_negative_share,
+    ),
+)

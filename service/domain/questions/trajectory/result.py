@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
+from service.domain.questions.references import Recorded
+from service.domain.questions.spec import BufferPolicy
+from service.domain.questions.trajectory.part import TrajectoryPart
 from service.domain.questions.trajectory.spec import TrajectoryJob
 from service.domain.results import DatasetTile, GridResult, unique_names
-from service.domain.units import JobPlan
 
 _PREFIX: Final = "trajectory."
 _STATISTICS: Final = ("loss", "stderr", "accuracy", "status")
@@ -37,19 +39,6 @@ DEFINITIONS: Final = {
     "learning_rate_drops": "Checkpoints whose learning rate is below that of the one before in "
     "the same run.",
 }
-
-
-class Checkpoint(Protocol):
-    """What is on record of a checkpoint."""
-
-    @property
-    def label(self) -> str | None: ...
-    @property
-    def step(self) -> int | None: ...
-    @property
-    def epoch(self) -> float | None: ...
-    @property
-    def learning_rate(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -185,17 +174,14 @@ def rows_of(spec: TrajectoryJob) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 
 def attachments(
-    plan: JobPlan, spec: TrajectoryJob, checkpoints: Mapping[str, Checkpoint]
+    path: TrajectoryPart, spec: TrajectoryJob, checkpoints: Mapping[str, Recorded]
 ) -> dict[str, NDArray[Any]]:
-    """The named arrays of a planned trajectory; {} for a plan without one.
+    """The named arrays of a planned trajectory.
 
     Args:
         spec: as recorded, every checkpoint and every run named.
         checkpoints: records by id.
     """
-    path = plan.trajectory
-    if path is None:
-        return {}
     rows = [checkpoints[identity] for identity in path.checkpoints]
     arrays: dict[str, NDArray[Any]] = {
         "center": np.array(spec.center, dtype=np.str_),
@@ -217,11 +203,8 @@ def attachments(
     return {_PREFIX + name: array for name, array in arrays.items()}
 
 
-def provenance(plan: JobPlan, spec: TrajectoryJob) -> dict[str, Any]:
-    """How the plane was found, in words and names; {} for a plan without a trajectory."""
-    path = plan.trajectory
-    if path is None:
-        return {}
+def provenance(path: TrajectoryPart, spec: TrajectoryJob, buffers: BufferPolicy) -> dict[str, Any]:
+    """How the plane was found, in words and names."""
     plane = {
         "frozen": "the centre checkpoint's everywhere",
         "interpolate": "moved along the axes, by the same combination of the checkpoints' "
@@ -239,7 +222,7 @@ def provenance(plan: JobPlan, spec: TrajectoryJob) -> dict[str, Any]:
             "seeds": list(range(len(path.random_shares))),
             "shares": list(path.random_shares),
         },
-        "buffers_of_the_plane": plane.get(plan.buffers.value, plan.buffers.value),
+        "buffers_of_the_plane": plane.get(buffers.value, buffers.value),
         "buffers_of_true_losses": "each checkpoint's own" if path.true_loss else None,
         "definitions": DEFINITIONS,
     }
