@@ -24,6 +24,7 @@ from service.settings import Settings
 from service.store.objects import ObjectStore
 from workers import sandbox
 from workers.cache import ObjectCache
+from workers.questions import table
 from workers.runner import Runner
 from workers.sandbox import Limits
 from workers.shutdown import ShutdownFlag
@@ -78,7 +79,7 @@ def build_supervisor(settings: Settings, shutdown: ShutdownFlag) -> Supervisor:
     )
     runner = Runner(
         limits=Limits(settings.threads, settings.unit_memory_bytes),
-        readable=[cache.folder],
+        readable=[cache.folder, *table.folders()],
         confinement=sandbox.describe(),
     )
     options = Options(

@@ -12,22 +12,14 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-from workers import sandbox
-from workers.protocol import Frame, read_frames, write_frame
+from workers import protocol, sandbox
+from workers.frames import Frame, read_frames, write_frame
 
 if TYPE_CHECKING:
-    from service.domain.results import Tile
-    from workers.computation.context import JobContext
-    from workers.computation.curvature_evaluators import CurvatureEvaluator
-    from workers.computation.evaluators import Space
-    from workers.engine.network import Point
-    from workers.engine.surface import CellEvaluator
+    from workers.computation.half import Half
 
 log = logging.getLogger("workers.child")
 
@@ -39,9 +31,7 @@ class Session:
 
     def __init__(self, reply_fd: int) -> None:
         self._reply_fd = reply_fd
-        self._context: JobContext | None = None
-        self._evaluator: tuple[Space, CellEvaluator] | None = None
-        self._curvature: CurvatureEvaluator | None = None
+        self._half: Half | None = None
         self._progress_at = 0.0
 
     def answer(self, request: Frame) -> Frame:
@@ -50,121 +40,71 @@ class Session:
 
         try:
             match request.type:
-                case "ping":
-                    return Frame("done")
-                case "open":
-                    return self._open(request.body)
-                case "ingest":
-                    return self._ingest(request.body)
-                case "prepare":
-                    return self._prepare(request.body)
-                case "tile":
-                    return self._tile(request.body)
+                case protocol.Ping.word:
+                    protocol.Ping.read(request)
+                    return protocol.Done().frame()
+                case protocol.Open.word:
+                    return self._open(protocol.Open.read(request))
+                case protocol.Ingest.word:
+                    return self._ingest(protocol.Ingest.read(request))
+                case protocol.Prepare.word:
+                    half = self._opened()
+                    return self._prepare(half, protocol.Prepare.read(request, half.prepare_part))
+                case protocol.Tile.word:
+                    half = self._opened()
+                    return self._tile(half, protocol.Tile.read(request, half.tile_part))
                 case other:
                     raise ValueError(f"unknown request {other!r}")
         except Exception as error:
             log.exception("%s failed", request.type)
-            return Frame("failed", judge(error).to_body())
+            return judge(error).frame()
 
-    def _open(self, body: Mapping[str, Any]) -> Frame:
+    def _open(self, request: protocol.Open) -> Frame:
         from workers.computation.context import open_job
         from workers.computation.footprint import resident_bytes
 
-        self._evaluator = self._curvature = None
-        self._context = open_job(body, base_bytes=resident_bytes())
-        return Frame("done")
+        self._half = None
+        half = _half_in(request.half)
+        self._half = half(open_job(request, base_bytes=resident_bytes()))
+        return protocol.Done().frame()
 
-    def _ingest(self, body: Mapping[str, Any]) -> Frame:
+    def _ingest(self, request: protocol.Ingest) -> Frame:
         from workers.computation.ingest import ingest
 
-        return ingest(body)
+        answer, blobs = ingest(request)
+        return answer.frame(*blobs)
 
-    def _prepare(self, body: Mapping[str, Any]) -> Frame:
-        from workers.computation.preparation import prepare
+    def _prepare(self, half: Half, request: protocol.Prepare) -> Frame:
+        decided = half.prepare(request)
+        return decided.answer.frame(*(decided.objects[axis] for axis in decided.answer.axes))
 
-        prepared = prepare(self._opened(), body)
-        if prepared.evaluator is not None:
-            self._evaluator = (prepared.space, prepared.evaluator)
-        axes = sorted(prepared.objects)
-        blobs = tuple(prepared.objects[axis] for axis in axes)
-        return Frame("done", {**prepared.body, "axes": axes}, blobs)
-
-    def _tile(self, body: Mapping[str, Any]) -> Frame:
-        from workers.computation.directions import read_direction
-        from workers.computation.evaluators import Space, build_evaluator
+    def _tile(self, half: Half, request: protocol.Tile) -> Frame:
         from workers.computation.footprint import peak_bytes
-        from workers.computation.tile import evaluate_tile
-        from workers.engine.recalibration import Recalibration
 
-        if "curvature" in body:
-            return self._curved_tile(body)
-        context = self._opened()
-        entries = body["directions"]
-        space = Space(
-            target=body.get("target"),
-            directions=tuple((axis, entries[axis]["digest"]) for axis in sorted(entries)),
-            batch_size=body["batch_size"],
-            recalibration=Recalibration(**how) if (how := body.get("recalibration")) else None,
-            channels_last=body.get("channels_last", True),
-            combine_first=body.get("combine_first", False),
-        )
-        if self._evaluator is None or self._evaluator[0] != space:
-            self._evaluator = None
-            directions = (
-                {}
-                if space.target is not None
-                else {
-                    axis: read_direction(context, Path(entry["path"]))
-                    for axis, entry in entries.items()
-                }
-            )
-            self._evaluator = (space, build_evaluator(context, space, directions))
-        read = partial(_checkpoint, context)
-        tile = evaluate_tile(self._evaluator[1], space, body, self._progress, read)
-        if body.get("weights"):
-            tile = self._with_weights(tile, space.target)
-        peak = peak_bytes(context.device)
-        return Frame(
-            "done", {"cells": len(tile.index), "peak_memory_bytes": peak}, (tile.to_npz(),)
-        )
+        tile = half.tile(request, self._progress)
+        peak = peak_bytes(half.context.device)
+        answer = protocol.Computed(cells=len(tile.index), peak_memory_bytes=peak)
+        return answer.frame(tile.to_npz())
 
-    def _with_weights(self, tile: Tile, target: str | None) -> Tile:
-        from workers.computation.weights import histograms
-
-        context = self._opened()
-        ends = [context.origin, *([context.points[target]] if target else [])]
-        found = histograms(context.network, ends)
-        if found is None:
-            return tile
-        return replace(tile, attachments={**tile.attachments, **found.arrays()})
-
-    def _curved_tile(self, body: Mapping[str, Any]) -> Frame:
-        from workers.computation.curvature_evaluators import build_curvature
-
-        if self._curvature is None:
-            self._curvature = build_curvature(self._opened(), body)
-        tile = self._curvature.tile(body, self._progress)
-        return Frame("done", {"cells": len(tile.index)}, (tile.to_npz(),))
-
-    def _opened(self) -> JobContext:
-        if self._context is None:
+    def _opened(self) -> Half:
+        if self._half is None:
             raise ValueError("no job is open")
-        return self._context
+        return self._half
 
     def _progress(self, cells_done: int) -> None:
         """Tells how many cells are done, or products of a single point."""
         now = time.monotonic()
         if now - self._progress_at >= _PROGRESS_SECONDS:
             self._progress_at = now
-            write_frame(self._reply_fd, Frame("progress", {"cells_done": cells_done}))
+            write_frame(self._reply_fd, protocol.Progress(cells_done=cells_done).frame())
 
 
-def _checkpoint(context: JobContext, named: str) -> Point:
-    """A checkpoint that is open under its id, or in a file of this path."""
-    from workers.computation.trajectory import read_checkpoint
-
-    known = context.points.get(named)
-    return read_checkpoint(context, named) if known is None else known
+def _half_in(place: protocol.Half) -> type[Half]:
+    """The half of a kind of question: the supervisor says where, who knows the kinds."""
+    if place.folder is not None and place.folder not in sys.path:
+        sys.path.append(place.folder)
+    half: type[Half] = import_module(place.module).HALF
+    return half
 
 
 def warm_up() -> None:
@@ -184,7 +124,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     warm_up()
     session = Session(reply_fd)
-    write_frame(reply_fd, Frame("ready"))
+    write_frame(reply_fd, protocol.Ready().frame())
     try:
         for request in read_frames(request_fd):
             write_frame(reply_fd, session.answer(request))

@@ -20,8 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
-from workers import protocol, sandbox
-from workers.protocol import Frame, FrameParser, ProtocolError
+from workers import frames, sandbox
+from workers.frames import Frame, FrameParser, ProtocolError
+from workers.protocol import Ready
 from workers.sandbox import Confinement, Limits
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class Child:
 
     def send(self, frame: Frame) -> None:
         """Queues a request; `poll` writes it while it waits."""
-        self._outgoing.extend(memoryview(piece).cast("B") for piece in protocol.encode(frame))
+        self._outgoing.extend(memoryview(piece).cast("B") for piece in frames.encode(frame))
 
     def poll(self, timeout: float) -> Frame | None:
         """The next reply, or None when `timeout` seconds pass without one.
@@ -98,7 +99,7 @@ class Child:
         while True:
             while self._frames:
                 frame = self._frames.popleft()
-                if frame.type != "ready":
+                if frame.type != Ready.word:
                     return frame
                 self.ready = True
             remaining = deadline - time.monotonic()

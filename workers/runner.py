@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from workers.childprocess import Child, ChildDied
-from workers.protocol import Frame
+from workers.frames import Frame, ProtocolError
+from workers.protocol import Done, Failed, Message, Open, Progress
 from workers.sandbox import Confinement, Limits
 
 log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Message)
 
 _POLL_SECONDS: Final = 0.2
 
@@ -74,26 +77,30 @@ class Runner:
         """What is to be released when the child of this job goes; takes a child for the job."""
         return self._for(job).resources
 
-    def open(self, job: str, request: Frame, ask: Asking) -> None:
+    def open(self, job: str, request: Open, ask: Asking) -> None:
         """Opens a job in its child, once. Raises what `request` raises."""
         serving = self._for(job)
         if not serving.opened:
-            self.request(job, request, ask)
+            self.request(job, request, Done.read, ask)
             serving.opened = True
 
-    def request(self, job: str, request: Frame, ask: Asking) -> Frame:
-        """Sends a request to the job's child and waits for its `done`.
+    def request(
+        self, job: str, request: Message, read: Callable[[Frame], M], ask: Asking
+    ) -> tuple[M, tuple[bytes, ...]]:
+        """Sends a request to the job's child; its answer with the blobs beside it.
 
+        Args:
+            read: the answer's reading, which raises ProtocolError for what is none.
         Raises:
             UnitFailed: the child says so.
-            ChildDied: it ended without an answer; it is replaced.
+            ChildDied: it ended without an answer, or with one that is none; it is replaced.
             TimedOut: `ask.seconds` passed.
             Whatever `ask.check` raises: the child is killed first.
         """
         serving = self._for(job)
         deadline = time.monotonic() + ask.seconds
         try:
-            serving.child.send(request)
+            serving.child.send(request.frame())
             while True:
                 ask.check()
                 if time.monotonic() > deadline:
@@ -101,18 +108,20 @@ class Runner:
                 frame = serving.child.poll(_POLL_SECONDS)
                 if frame is None:
                     continue
-                if frame.type == "progress":
-                    ask.on_progress(_count(frame.body.get("cells_done")))
-                elif frame.type == "done":
-                    return frame
-                elif frame.type == "failed":
-                    raise _failed(frame)
+                if frame.type == Progress.word:
+                    ask.on_progress(Progress.read(frame).cells_done)
+                elif frame.type == Failed.word:
+                    failed = Failed.read(frame)
+                    raise UnitFailed(failed.problem.to_problem().to_json(), retry=failed.retry)
                 else:
-                    raise ChildDied(f"the child answered with a {frame.type!r} frame")
+                    return read(frame), frame.blobs
         except UnitFailed as failure:
             if failure.retry:
                 self.retire()
             raise
+        except ProtocolError as error:
+            self.retire()
+            raise ChildDied(f"the child broke the protocol: {error}") from error
         except BaseException:
             # in the middle of a request, it is of no further use
             self.retire()
@@ -168,14 +177,3 @@ class Asking:
     seconds: float
     check: Callable[[], None]
     on_progress: Callable[[int], None] = lambda _cells: None
-
-
-def _failed(frame: Frame) -> UnitFailed:
-    problem = frame.body.get("problem")
-    if not isinstance(problem, dict) or not isinstance(problem.get("code"), str):
-        raise ChildDied("the child's failure names no problem")
-    return UnitFailed(problem, retry=bool(frame.body.get("retry")))
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0

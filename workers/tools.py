@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar
 
 from service.domain.problems import Problem
@@ -110,6 +111,12 @@ class InHand:
             self.check()
             self.heart.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def fetched(self, digest: str) -> Path:
+        """An object's path, verified, kept in the cache for as long as the job's child lives."""
+        resources = self.tools.runner.resources(self.assignment.job.id)
+        held = resources.enter_context(self.tools.cache.holding())
+        return self.persist(lambda: held.path(digest), f"fetching {digest}")
 
     def store_bytes(self, data: bytes, content_type: str) -> str:
         """Stores an object and keeps it at hand; its digest."""

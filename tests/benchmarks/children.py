@@ -18,12 +18,24 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from service.domain.digests import digest_bytes
+from service.domain.questions.spec import BufferPolicy, Precision
 from service.domain.results import Tile
-from workers import sandbox
+from workers import protocol, sandbox
 from workers.childprocess import Child
 from workers.computation.tensors import encode_direction
 from workers.engine.direction import Direction
-from workers.protocol import Frame
+from workers.frames import Frame
+from workers.protocol import (
+    CanonicalProgram,
+    DatasetFile,
+    DirectionFile,
+    Ingest,
+    Message,
+    Open,
+    Prepare,
+    ReadyDirection,
+)
+from workers.questions import table
 from workers.sandbox import Limits
 
 _SECONDS = 600.0
@@ -65,51 +77,48 @@ class Job:
 
     def ingest(self, child: Child) -> None:
         """Has the program checked, probed and put into the form that is kept."""
-        body = {"loss": "cross_entropy", "device": "cpu"}
-        done = ask(child, Frame("ingest", {**body, "archive": str(self.folder / "program.pt2")}))
+        archive = str(self.folder / "program.pt2")
+        done = ask(child, Ingest(loss="cross_entropy", device="cpu", archive=archive))
         (self.folder / "graph").write_bytes(done.blobs[0])
         if len(done.blobs) > 1:
             (self.folder / "constants").write_bytes(done.blobs[1])
 
-    def opening(self, precision: str) -> Frame:
+    def opening(self, precision: str) -> Open:
         constants = self.folder / "constants"
-        model = {
-            "graph": str(self.folder / "graph"),
-            "constants": str(constants) if constants.exists() else None,
-        }
-        return Frame(
-            "open",
-            {
-                "job": f"job of {self.folder.name}",
-                "device": "cpu",
-                "threads": self.threads,
-                "model": model,
-                "loss": "cross_entropy",
-                "precision": precision,
-                "buffers": "frozen",
-                "recalibration_samples": 1,
-                "weights": {"origin": str(self.folder / "weights")},
-                "origin": "origin",
-                "datasets": [{"id": "data", "name": "data", "path": str(self.folder / "data")}],
-            },
+        return Open(
+            job=f"job of {self.folder.name}",
+            half=table.computing("surface"),
+            device="cpu",
+            threads=self.threads,
+            model=CanonicalProgram(
+                graph=str(self.folder / "graph"),
+                constants=str(constants) if constants.exists() else None,
+            ),
+            loss="cross_entropy",
+            precision=Precision(precision),
+            buffers=BufferPolicy.FROZEN,
+            recalibration_samples=1,
+            weights={"origin": str(self.folder / "weights")},
+            origin="origin",
+            datasets=(DatasetFile(id="data", name="data", path=str(self.folder / "data")),),
         )
 
-    def preparing(self) -> Frame:
-        directions = {axis: {"materialised": str(self.folder / axis)} for axis in self.axes}
-        body = {"directions": directions, "orthogonalise": False, "cells": self.cells}
-        return Frame("prepare", body)
+    def preparing(self) -> Prepare:
+        return Prepare(
+            directions={
+                axis: ReadyDirection(materialised=str(self.folder / axis)) for axis in self.axes
+            },
+            cells=self.cells,
+        )
 
-    def tile(self, plan: Mapping[str, Any], points: Sequence[tuple[float, float]]) -> Frame:
-        return Frame(
-            "tile",
-            {
-                **plan,
-                "indices": list(range(len(points))),
-                "points": [list(point) for point in points],
-                "directions": {
-                    axis: {"digest": self._digests[axis], "path": str(self.folder / axis)}
-                    for axis in self.axes
-                },
+    def tile(self, plan: Mapping[str, Any], points: Sequence[tuple[float, float]]) -> protocol.Tile:
+        return protocol.Tile(
+            **plan,
+            indices=tuple(range(len(points))),
+            points=tuple(points),
+            directions={
+                axis: DirectionFile(digest=self._digests[axis], path=str(self.folder / axis))
+                for axis in self.axes
             },
         )
 
@@ -147,7 +156,7 @@ class Fleet:
     def evaluate(self, points: Sequence[tuple[float, float]]) -> list[Tile]:
         """Every child evaluates all the points at the same time; one tile each."""
         for child in self._children:
-            child.send(self._job.tile(self._plan, points))
+            child.send(self._job.tile(self._plan, points).frame())
             # a request is written while its reply is waited for: all of them first
             if child.poll(0.0) is not None:
                 raise Failed("an answer before the question was out")
@@ -168,9 +177,9 @@ class Fleet:
             child.kill()
 
 
-def ask(child: Child, frame: Frame) -> Frame:
+def ask(child: Child, request: Message) -> Frame:
     """The `done` of one request. Raises Failed for anything else."""
-    child.send(frame)
+    child.send(request.frame())
     return _wait(child)
 
 

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from service.domain.problems import KINDS
 from tests.engine.cases import BY_NAME, CASES, Case
 from tests.engine.dense_hessian import objective
+from tests.support.halves import half, prepare, tile_of
 from tests.support.module_network import ModuleNetwork, point_of, seeded
 from workers.computation.context import JobContext
-from workers.computation.curvature_evaluators import build_curvature
 from workers.computation.directions import make_direction
 from workers.computation.failures import judge
-from workers.computation.preparation import prepare
 from workers.engine.datasets import Dataset
 from workers.engine.errors import FormsDiffer
 from workers.engine.evaluation import Setting
@@ -151,21 +150,19 @@ def _context(change: Change, precision: Precision) -> JobContext:
 
 
 def _question(*, mapped: bool, along: int) -> dict[str, Any]:
+    axis = {"min": -1, "max": 1, "num": 3}
+    plane = {"x": {"kind": "random", "seed": 1}, "y": {"kind": "random", "seed": 1}}
     return {
-        "map": {} if mapped else None,
-        "largest": 1,
-        "smallest": 1,
-        "trace": None,
-        "density": None,
-        "layers": False,
-        "along": [None] * along,
-        "exclude": [],
-        "tolerance": None,
+        "kind": "curvature",
+        "origin": f"ckp_{ID}",
+        "datasets": [f"dst_{ID}"],
+        "map": {"directions": plane, "grid": {"x": axis, "y": axis}} if mapped else None,
+        "along": [{"kind": "random", "seed": 1}] * along,
         "max_products": 50,
-        "seed": 0,
     }
 
 
+ID = "0" * 26
 RANDOM = {"kind": "random", "seed": 1, "normalize": "filter", "ignore": [], "axis": None}
 GRADIENT = {"kind": "gradient", "dataset": "dst_a", "normalize": "none", "ignore": []}
 EIGENVECTOR = {
@@ -202,8 +199,8 @@ def test_every_job_that_differentiates_compares_first(kind: str, precision: Prec
             "memory_bytes": 1 << 28,
         }
         directions = {axis: {"spec": {**RANDOM, "axis": axis[:1]}} for axis in axes}
-        request = {"directions": directions, "orthogonalise": False, "curvature": asked}
-        prepare(context, request)
+        request = {"directions": directions, "orthogonalise": False, "part": asked}
+        prepare(context, request, "curvature")
 
     work(lambda outputs: outputs)
     with pytest.raises(FormsDiffer):
@@ -219,15 +216,18 @@ def test_tiles_compare_too() -> None:
         "tolerance": 1e-3,
         "max_products": 50,
         "probes_at_once": 1,
+        "steps": 50,
     }
-    asked = {"asked": _question(mapped=False, along=0), "way": way}
+    part = {"asked": _question(mapped=False, along=0), "way": way}
+    opened = half("curvature", context)
+    request = {"indices": [0], "points": [[0.0, 0.0]], "part": part, "batch_size": 8}
     with pytest.raises(FormsDiffer):
-        build_curvature(context, {"curvature": asked, "batch_size": 8, "directions": {}})
+        opened.tile(tile_of(request, opened.tile_part), lambda _done: None)
 
 
 def test_the_problem_is_of_the_catalogue_and_is_not_tried_again() -> None:
     failure = judge(FormsDiffer("the loss is 1 and 2"))
-    assert failure.problem["code"] == FormsDiffer.code in KINDS
+    assert failure.problem.code == FormsDiffer.code in KINDS
     assert not failure.retry
     assert not failure.broken
 

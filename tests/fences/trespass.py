@@ -75,14 +75,28 @@ TRESPASSES: Final = (
     Trespass("service-for-workers", "workers/program/binder.py", "import service.domain.ids"),
     Trespass("workers-rows", "workers/engine/losses.py", "import workers.program.binder"),
     Trespass("workers-rows", "workers/sampling/design.py", "import workers.engine"),
-    Trespass("workers-rows", "workers/steps/tile.py", "import workers.computation.tile"),
+    Trespass("workers-rows", "workers/computation/tile.py", "import workers.questions.table"),
     Trespass("numbers-only", "workers/engine/losses.py", "import pydantic"),
     Trespass("child-half", "workers/tools.py", "import workers.engine"),
     Trespass("child-half", "workers/supervisor.py", "import workers.computation.tile"),
+    Trespass("child-half", "workers/steps/tile.py", "import workers.computation.tile"),
+    Trespass(
+        "child-half", "workers/questions/line/supervising.py", "import workers.computation.weights"
+    ),
     Trespass("torch-in-the-child", "workers/steps/tile.py", "import torch"),
     Trespass("torch-in-the-child", "workers/sampling/design.py", "import torch"),
     Trespass("supervisor-has-no-torch", "workers/runner.py", "import workers.program.binder"),
+    Trespass(
+        "supervisor-has-no-torch",
+        "workers/questions/line/supervising.py",
+        "import workers.questions.line.computing",
+    ),
     # 6: the child holds nothing
+    Trespass(
+        "child-holds-nothing",
+        "workers/questions/line/computing.py",
+        "import workers.questions.line.supervising",
+    ),
     Trespass("child-holds-nothing", "workers/protocol.py", "import service.settings"),
     Trespass("child-holds-nothing", "workers/computation/tile.py", "import service.ledger.jobs"),
     # 7: the client stands alone and stays light

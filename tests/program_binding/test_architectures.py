@@ -96,8 +96,9 @@ def test_a_process_that_finds_the_package_builds_and_ingests_it(package: Path) -
     }
     code = (
         f"import sys, json; sys.path.insert(0, {str(package)!r}); "
-        "from workers.computation.ingest import ingest; "
-        f"answer = ingest({body!r}); print(json.dumps([answer.body, len(answer.blobs)]))"
+        "from workers.computation.ingest import ingest; from workers.protocol import Ingest; "
+        f"answer, blobs = ingest(Ingest(**{body!r})); "
+        "print(json.dumps([answer.model_dump(), len(blobs)]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
@@ -200,6 +201,6 @@ def test_what_cannot_be_built_and_why(
     assert caught.value.code == code
     assert words in caught.value.detail
     failure = judge(caught.value)
-    assert failure.problem["code"] == code
-    assert words in failure.problem["detail"]
+    assert failure.problem.code == code
+    assert words in failure.problem.detail
     assert not failure.retry

@@ -21,14 +21,20 @@ from tests.program_binding.zoo import KINDS, Kind
 from tests.support.module_network import point_of
 from tests.support.reference import ROOT
 from workers.childprocess import Child
-from workers.computation.ingest import ingest
+from workers.computation import ingest as computing
+from workers.frames import Frame
 from workers.program.canonical import load_canonical
-from workers.protocol import Frame
+from workers.protocol import Ingest
 from workers.sandbox import Confinement, Limits
 
 
 def _body(path: Path, loss: str = "cross_entropy") -> dict[str, Any]:
     return {"loss": loss, "device": "cpu", "archive": str(path)}
+
+
+def ingest(body: dict[str, Any]) -> Frame:
+    answer, blobs = computing.ingest(Ingest(**body))
+    return answer.frame(*blobs)
 
 
 def _loss_of(kind: Kind) -> str:
@@ -240,7 +246,8 @@ def test_it_needs_no_compiler_and_no_unsafe_loader() -> None:
     """Importing torch's compiler takes seconds; torch's own reader of archives runs code."""
     code = (
         "import sys; from workers.computation.ingest import ingest; "
-        f"ingest({_body(ROOT / 'digits_convnet' / 'program.pt2')!r}); "
+        "from workers.protocol import Ingest; "
+        f"ingest(Ingest(**{_body(ROOT / 'digits_convnet' / 'program.pt2')!r})); "
         "print([m for m in ('torch._dynamo', 'torch._export.serde', 'sympy') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from tests.benchmarks.networks import MLP, ResNet, ViT
 from tests.program_binding.exported import Case, exported
+from tests.support.halves import prepare
 from tests.support.module_network import seeded
 from workers.computation.context import JobContext
 from workers.computation.directions import read_direction
 from workers.computation.evaluators import Space, build_evaluator
 from workers.computation.first_layer import worth_combining
-from workers.computation.preparation import prepare
 from workers.engine.datasets import Dataset
 from workers.engine.direction import Direction
 from workers.engine.directions import random_direction

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from workers.childprocess import Child, ChildDied
-from workers.protocol import Frame
+from workers.frames import Frame
 from workers.sandbox import Confinement, Limits
 
 _BARE = Confinement(bubblewrap=None)

@@ -19,13 +19,12 @@ from torch import nn
 from service.domain.cells import CellStatus
 from service.domain.problems import Problem
 from service.domain.results import Tile
+from tests.support.halves import Prepared, evaluate_tile, prepare
 from tests.support.module_network import ModuleNetwork
 from workers.computation.context import JobContext
 from workers.computation.directions import make_direction, read_direction
 from workers.computation.evaluators import Space, build_evaluator
 from workers.computation.failures import judge
-from workers.computation.preparation import Prepared, prepare
-from workers.computation.tile import evaluate_tile
 from workers.engine.datasets import Dataset
 from workers.engine.direction import inner, norm
 from workers.engine.errors import (
@@ -92,7 +91,7 @@ def context() -> JobContext:
 
 def _surface_request(**more: Any) -> dict[str, Any]:
     directions = {axis: {"spec": _RANDOM, "object": None} for axis in ("x", "y")}
-    return {"directions": directions, "orthogonalise": False, "target": None, **more}
+    return {"directions": directions, "orthogonalise": False, **more}
 
 
 def _tile(prepared: Prepared, points: list[list[float]]) -> Tile:
@@ -254,8 +253,9 @@ def test_a_line_is_computed_from_its_two_ends(context: JobContext) -> None:
         {
             "directions": {"x": {"spec": spec, "object": None}},
             "orthogonalise": False,
-            "target": "ckp_2",
+            "part": {"target": "ckp_2"},
         },
+        kind="interpolation",
     )
     assert prepared.body["cosine"] is None
     ends = _tile(prepared, [[0.0, 0.0], [1.0, 0.0]])
@@ -295,7 +295,7 @@ def test_a_materialised_direction_is_reused_bit_for_bit(
     path = tmp_path / "x"
     path.write_bytes(made)
     request = _surface_request()
-    request["directions"]["x"] = {"spec": {"kind": "unread"}, "materialised": str(path)}
+    request["directions"]["x"] = {"materialised": str(path)}
     assert prepare(context, request).objects["x"] == made
 
 
@@ -344,13 +344,11 @@ def test_a_space_differs_when_anything_that_moves_a_bit_does() -> None:
 )
 def test_failures_are_judged(error: Exception, code: str, retry: bool, broken: bool) -> None:
     failure = judge(error)
-    assert (failure.problem["code"], failure.retry, failure.broken) == (code, retry, broken)
-    assert failure.problem["detail"]
+    assert (failure.problem.code, failure.retry, failure.broken) == (code, retry, broken)
+    assert failure.problem.detail
 
 
 def test_failures_tell_no_folders_of_this_machine() -> None:
     error = ImportError("cannot import 'x' from 'workers.y' (/srv/lossatlas/workers/y.py)")
-    assert judge(error).problem["detail"] == (
-        "ImportError: cannot import 'x' from 'workers.y' (y.py)"
-    )
-    assert "a/b" in judge(ValueError("a/b is no number")).problem["detail"]
+    assert judge(error).problem.detail == ("ImportError: cannot import 'x' from 'workers.y' (y.py)")
+    assert "a/b" in judge(ValueError("a/b is no number")).problem.detail

@@ -18,11 +18,9 @@ from service.domain.cells import CellStatus
 from service.domain.problems import Problem
 from service.domain.questions.table import job_spec
 from service.domain.results import Tile
+from tests.support.halves import Prepared, prepare, tile_of
 from tests.support.module_network import ModuleNetwork, point_of, seeded
 from workers.computation.context import JobContext
-from workers.computation.convexity import MapCurvature
-from workers.computation.curvature_evaluators import CurvatureEvaluator, build_curvature
-from workers.computation.preparation import Prepared, prepare
 from workers.engine.datasets import Dataset
 from workers.engine.errors import MemoryExceeded
 from workers.engine.hessian import HessianForm
@@ -31,6 +29,9 @@ from workers.engine.network import Point
 from workers.engine.placement import BufferPolicy
 from workers.engine.precision import Precision
 from workers.engine.product_memory import ProductPlan, plan_products
+from workers.questions.curvature.computing import CurvatureEvaluator, build_curvature
+from workers.questions.curvature.computing.convexity import MapCurvature
+from workers.questions.curvature.messages import CurvatureTile
 
 ID = "0" * 26
 AMPLE = 1 << 30
@@ -113,9 +114,9 @@ def _prepare(context: JobContext, asked: dict[str, Any], memory: int = AMPLE) ->
         {
             "directions": {axis: {"spec": spec, "object": None} for axis, spec in specs.items()},
             "orthogonalise": False,
-            "target": None,
-            "curvature": {"asked": asked, "memory_bytes": memory},
+            "part": {"asked": asked, "memory_bytes": memory},
         },
+        kind="curvature",
     )
 
 
@@ -125,34 +126,34 @@ def _evaluator(
     entries = {}
     for axis, data in prepared.objects.items():
         (folder / axis).write_bytes(data)
-        entries[axis] = {"path": str(folder / axis)}
-    return build_curvature(
-        context,
-        {
-            "curvature": {"asked": asked, "way": prepared.body["curvature"]},
-            "batch_size": prepared.body["batch_size"],
-            "directions": entries,
-        },
-    )
+        entries[axis] = {"digest": axis, "path": str(folder / axis)}
+    request = {
+        "indices": [],
+        "points": [],
+        "part": {"asked": asked, "way": prepared.body["part"]},
+        "batch_size": prepared.body["batch_size"],
+        "directions": entries,
+    }
+    return build_curvature(context, tile_of(request, CurvatureTile))
 
 
 def _tile(evaluator: CurvatureEvaluator, points: list[list[float]]) -> Tile:
     request = {"indices": list(range(len(points))), "points": points}
-    return evaluator.tile(request, lambda _done: None)
+    return evaluator.tile(tile_of(request), lambda _done: None)
 
 
 def test_a_budget_is_honoured_by_all_that_grows(context: JobContext) -> None:
     asked = _asked(density={"steps": 30, "probes": 6}, max_products=200, trace={})
     parameters = sum(p.numel() for p in context.origin.parameters.values())
     ample = _prepare(context, asked).body
-    assert ample["curvature"]["max_products"] == 200
-    assert ample["curvature"]["memory_bytes"] == AMPLE
-    assert ample["curvature"]["probes_at_once"] == 6
-    assert ample["curvature"]["retain"] or ample["curvature"]["form"] == "forward"
+    assert ample["part"]["max_products"] == 200
+    assert ample["part"]["memory_bytes"] == AMPLE
+    assert ample["part"]["probes_at_once"] == 6
+    assert ample["part"]["retain"] or ample["part"]["form"] == "forward"
     memory = 2 * 100 * 8 * parameters
     tight = _prepare(context, asked, memory).body
-    assert tight["curvature"]["max_products"] == 100
-    assert tight["curvature"]["probes_at_once"] == 3
+    assert tight["part"]["max_products"] == 100
+    assert tight["part"]["probes_at_once"] == 3
     assert tight["batch_size"] <= ample["batch_size"]
     with pytest.raises(Problem) as refused:
         _prepare(context, _asked(density={"steps": 150, "probes": 1}), memory)
@@ -198,10 +199,10 @@ def test_a_form_whose_plan_fails_is_passed_over(
             raise IndexError("what an operator may raise under vmap")
         return plan_products(*args, form=form, **more)
 
-    monkeypatch.setattr("workers.computation.curvature.preferred_forms", preferred)
-    assert _prepare(context, _asked(trace={})).body["curvature"]["form"] == "vmapped"
-    monkeypatch.setattr("workers.computation.curvature.plan_products", planned)
-    assert _prepare(context, _asked(trace={})).body["curvature"]["form"] == "forward"
+    monkeypatch.setattr("workers.questions.curvature.computing.products.preferred_forms", preferred)
+    assert _prepare(context, _asked(trace={})).body["part"]["form"] == "vmapped"
+    monkeypatch.setattr("workers.questions.curvature.computing.products.plan_products", planned)
+    assert _prepare(context, _asked(trace={})).body["part"]["form"] == "forward"
 
 
 def test_values_do_not_depend_on_the_budget(context: JobContext, tmp_path: Path) -> None:
@@ -223,10 +224,10 @@ def test_products_are_told_of_as_they_are_spent(context: JobContext, tmp_path: P
     prepared = _prepare(context, asked)
     seen: list[int] = []
     evaluator = _evaluator(context, asked, prepared, tmp_path)
-    tile = evaluator.tile({"indices": [0], "points": [[0.0, 0.0]]}, seen.append)
+    tile = evaluator.tile(tile_of({"indices": [0], "points": [[0.0, 0.0]]}), seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == int(tile.attachments["curvature.products"])
-    assert seen[-1] <= prepared.body["curvature"]["steps"]
+    assert seen[-1] <= prepared.body["part"]["steps"]
     assert len(seen) > 20
 
 
@@ -252,7 +253,7 @@ def test_parameters_left_out(context: JobContext, tmp_path: Path, exclude: list[
 def test_a_map_has_the_same_bits_in_other_pieces(context: JobContext, tmp_path: Path) -> None:
     asked = _map()
     prepared = _prepare(context, asked)
-    assert prepared.body["curvature"]["steps"] is None
+    assert prepared.body["part"]["steps"] is None
     points = [[a, b] for b in (-1.0, 0.5) for a in (-0.5, 0.0, 1.0)]
     whole = _tile(_evaluator(context, asked, prepared, tmp_path), points)
     assert not whole.datasets[1].extra

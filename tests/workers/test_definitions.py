@@ -86,9 +86,9 @@ def asked_of_the_child(world: World, digest: str, monkeypatch: pytest.MonkeyPatc
         digest=digest,
         id=job.directions["x"],
     )
-    monkeypatch.setattr(prepare, "fetched", lambda _hand, found: f"/cache/{found}")
+    monkeypatch.setattr(InHand, "fetched", lambda _hand, found: f"/cache/{found}")
     hand = InHand(cast(Any, None), Assignment(world.claim(prefer_job=job.id)), cast(Any, None))
-    return prepare._direction(hand, "x")
+    return prepare._direction(hand, "x").model_dump()
 
 
 def test_tensors_of_then_are_made_anew_and_those_of_today_are_used(

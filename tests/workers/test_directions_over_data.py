@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from service.domain.problems import Problem
 from tests.engine.cases import Case
 from tests.engine.dense_hessian import dense_hessian
+from tests.support.halves import prepare
 from tests.support.module_network import ModuleNetwork, point_of, seeded
 from workers.computation.context import JobContext
 from workers.computation.directions import Made, make_direction
-from workers.computation.preparation import prepare
 from workers.engine.datasets import Dataset
 from workers.engine.direction import norm
 from workers.engine.errors import DirectionInvalid

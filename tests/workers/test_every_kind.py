@@ -20,12 +20,10 @@ from service.domain.questions.table import job_spec
 from service.domain.results import Tile
 from tests.engine.cases import SquaredError, Tokens
 from tests.engine.dense_hessian import Attention
+from tests.support.halves import evaluate_tile, half, prepare, tile_of
 from tests.support.module_network import ModuleNetwork, point_of, seeded
 from workers.computation.context import JobContext
-from workers.computation.curvature_evaluators import build_curvature
 from workers.computation.directions import make_direction, read_direction
-from workers.computation.preparation import prepare
-from workers.computation.tile import evaluate_tile
 from workers.engine.datasets import Dataset
 from workers.engine.direction import Direction
 from workers.engine.losses import Loss, LossName
@@ -226,11 +224,12 @@ class Worked:
             ]
         return torch.stack(rows)
 
-    def prepared(self, axes: dict[str, Any], **more: Any) -> Any:
+    def prepared(self, kind: str, axes: dict[str, Any], part: Any = None) -> Any:
         directions = {axis: {"spec": spec, "object": None} for axis, spec in axes.items()}
         return prepare(
             self.context,
-            {"directions": directions, "orthogonalise": False, "target": None, **more},
+            {"directions": directions, "orthogonalise": False, "part": part},
+            kind,
         )
 
 
@@ -249,13 +248,13 @@ def _read(worked: Worked, prepared: Any, folder: Path) -> dict[str, Direction]:
 def _losses(worked: Worked, kind: str, folder: Path) -> None:
     """A surface, a line, an interpolation or a trajectory: every cell's loss."""
     origin, other = (worked.vector(p.parameters) for p in (worked.origin, worked.other))
-    points, more, axes = POINTS, {}, {"x": _random("x"), "y": _random("y")}
+    points, part, axes = POINTS, None, {"x": _random("x"), "y": _random("y")}
     if kind == "line":
         axes = {"line0": _random("x"), "line1": _random("x", seed=2)}
         points = [[0.4, 0.0], [-0.3, 1.0]]
     if kind == "interpolation":
         axes = {"x": {**OVER_DATA, "kind": "between", "target": "ckp_other"}}
-        points, more = [[0.0, 0.0], [0.25, 0.0], [1.0, 0.0]], {"target": "ckp_other"}
+        points, part = [[0.0, 0.0], [0.25, 0.0], [1.0, 0.0]], {"target": "ckp_other"}
     if kind == "trajectory":
         files = []
         for row in range(4):
@@ -267,8 +266,8 @@ def _losses(worked: Worked, kind: str, folder: Path) -> None:
             safetensors.torch.save_file(moved | dict(worked.origin.buffers), files[-1])
         axes = {axis: {"kind": "pca"} for axis in "xy"}
         path = {"centre": 3, "centring": "final", "exclude": [], "random_planes": 0, "margin": 0.3}
-        more = {"trajectory": {"paths": files, **path}}
-    prepared = worked.prepared(axes, **more)
+        part = {"paths": files, **path}
+    prepared = worked.prepared(kind, axes, part)
     request = {"indices": list(range(len(points))), "points": points}
     tile = evaluate_tile(prepared.evaluator, prepared.space, request, lambda _done: None)
     directions = {
@@ -294,17 +293,17 @@ def _curvature(worked: Worked, folder: Path, asked: dict[str, Any], points: Any)
     spec = job_spec().validate_python({**body, "precision": precision, **asked})
     question = spec.model_dump(mode="json")
     axes = {"x": _random("x"), "y": _random("y")} if "map" in asked else {"along0": _random("x")}
-    prepared = worked.prepared(axes, curvature={"asked": question, "memory_bytes": 1 << 28})
+    prepared = worked.prepared("curvature", axes, {"asked": question, "memory_bytes": 1 << 28})
     _read(worked, prepared, folder)
-    evaluator = build_curvature(
-        worked.context,
-        {
-            "curvature": {"asked": question, "way": prepared.body["curvature"]},
-            "batch_size": prepared.body["batch_size"],
-            "directions": {axis: {"path": str(folder / axis)} for axis in axes},
-        },
-    )
-    return evaluator.tile({"indices": list(range(len(points))), "points": points}, lambda _n: None)
+    request = {
+        "indices": list(range(len(points))),
+        "points": points,
+        "part": {"asked": question, "way": prepared.body["part"]},
+        "batch_size": prepared.body["batch_size"],
+        "directions": {axis: {"digest": axis, "path": str(folder / axis)} for axis in axes},
+    }
+    other = half("curvature", worked.context)
+    return other.tile(tile_of(request, other.tile_part), lambda _n: None)
 
 
 def _point(worked: Worked, folder: Path) -> None:

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from service.domain.results import Tile
+from tests.support import halves
+from tests.support.halves import Prepared, evaluate_tile
 from tests.support.module_network import ModuleNetwork
 from workers.computation.context import JobContext
 from workers.computation.directions import read_direction
 from workers.computation.evaluators import build_evaluator
-from workers.computation.preparation import Prepared, prepare
-from workers.computation.tile import evaluate_tile
 from workers.engine.datasets import Dataset
 from workers.engine.losses import Loss
 from workers.engine.network import Point
@@ -25,6 +25,12 @@ from workers.engine.placement import BufferPolicy
 from workers.engine.precision import Precision
 
 Body = dict[str, Any]
+HERE, THERE, BESIDE = (f"ckp_{seed:026d}" for seed in (1, 2, 3))
+IDS = {1: HERE, 2: THERE, 3: BESIDE}
+
+
+def prepare(context: JobContext, body: Body) -> Prepared:
+    return halves.prepare(context, body, "interpolation" if "part" in body else "surface")
 
 
 def _module(*, norm: bool = True) -> nn.Module:
@@ -54,10 +60,10 @@ def _context(
     *,
     norm: bool = True,
     precision: Precision = Precision.FLOAT32,
-    at: str = "ckp_1",
+    at: str = HERE,
 ) -> JobContext:
     module = _module(norm=norm)
-    points = {f"ckp_{seed}": _point(module, seed) for seed in (1, 2, 3)}
+    points = {IDS[seed]: _point(module, seed) for seed in (1, 2, 3)}
     sets = []
     for name, samples in (("train", 37), ("test", 23)):
         generator = torch.Generator().manual_seed(samples)
@@ -84,25 +90,24 @@ def _between(target: str) -> Body:
 
 def _segment() -> Body:
     return {
-        "directions": {"x": _between("ckp_2")},
+        "directions": {"x": _between(THERE)},
         "orthogonalise": False,
-        "target": "ckp_2",
+        "part": {"target": THERE},
         "networks": [
-            {"role": "origin", "checkpoint": "ckp_1"},
-            {"role": "target", "checkpoint": "ckp_2"},
+            {"role": "origin", "checkpoint": HERE},
+            {"role": "target", "checkpoint": THERE},
         ],
     }
 
 
 def _plane(*, orthogonalise: bool = False) -> Body:
     return {
-        "directions": {"x": _between("ckp_2"), "y": _between("ckp_3")},
+        "directions": {"x": _between(THERE), "y": _between(BESIDE)},
         "orthogonalise": orthogonalise,
-        "target": None,
         "networks": [
-            {"role": "origin", "checkpoint": "ckp_1"},
-            {"role": "x", "checkpoint": "ckp_2", "axis": "x"},
-            {"role": "y", "checkpoint": "ckp_3", "axis": "y"},
+            {"role": "origin", "checkpoint": HERE},
+            {"role": "x", "checkpoint": THERE, "axis": "x"},
+            {"role": "y", "checkpoint": BESIDE, "axis": "y"},
         ],
     }
 
@@ -134,16 +139,16 @@ def test_a_frozen_line_does_not_show_its_target(precision: Precision) -> None:
     context = _context(precision=precision)
     prepared = prepare(context, _segment())
     origin, target = prepared.body["networks"]
-    assert origin == {"role": "origin", "checkpoint": "ckp_1", "at": (0.0, 0.0), "itself": False}
-    assert target == {"role": "target", "checkpoint": "ckp_2", "at": (1.0, 0.0), "itself": True}
+    assert origin == {"role": "origin", "checkpoint": HERE, "at": [0.0, 0.0], "itself": False}
+    assert target == {"role": "target", "checkpoint": THERE, "at": [1.0, 0.0], "itself": True}
     body = {
         "indices": [0, 1, 2],
         "points": [[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]],
-        "checkpoints": ["ckp_2", None, None],
+        "checkpoints": [THERE, None, None],
     }
     tile = _tile(context, prepared, body)
     for dataset, truth, start in zip(
-        tile.datasets, _itself(context, "ckp_2"), _itself(context, "ckp_1"), strict=True
+        tile.datasets, _itself(context, THERE), _itself(context, HERE), strict=True
     ):
         own, shown, first = dataset.loss
         assert own == truth
@@ -165,12 +170,12 @@ def test_moving_statistics_reach_every_network_by_themselves() -> None:
 
 def test_equal_statistics_are_no_difference_whatever_was_counted() -> None:
     context = _context()
-    theirs, mine = context.points["ckp_2"], context.origin
+    theirs, mine = context.points[THERE], context.origin
     same = {
         name: t if name.endswith("num_batches_tracked") else mine.buffers[name]
         for name, t in theirs.buffers.items()
     }
-    points = {**context.points, "ckp_2": Point(theirs.parameters, same)}
+    points = {**context.points, THERE: Point(theirs.parameters, same)}
     assert prepare(replace(context, points=points), _segment()).body["networks"] == []
 
 
@@ -207,18 +212,20 @@ def test_another_process_in_other_pieces_gives_the_same_bits(tmp_path: Path) -> 
     body: Body = {
         "indices": list(range(6)),
         "points": [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]],
-        "checkpoints": [None, None, None, "ckp_2", "ckp_3", None],
+        "checkpoints": [None, None, None, THERE, BESIDE, None],
     }
     whole = _tile(context, prepared, body)
-    assert whole.datasets[0].loss[3] == _itself(context, "ckp_2")[0]
-    assert whole.datasets[0].loss[4] == _itself(context, "ckp_3")[0]
+    assert whole.datasets[0].loss[3] == _itself(context, THERE)[0]
+    assert whole.datasets[0].loss[4] == _itself(context, BESIDE)[0]
     directions = {}
     for axis, data in prepared.objects.items():
         (tmp_path / axis).write_bytes(data)
         directions[axis] = read_direction(context, tmp_path / axis)
-    elsewhere = replace(prepared, evaluator=build_evaluator(context, prepared.space, directions))
+    elsewhere = build_evaluator(context, prepared.space, directions)
     for start in range(0, 6, 2):
         piece = {key: values[start : start + 2] for key, values in body.items()}
-        part = _tile(context, elsewhere, piece)
+        part = evaluate_tile(
+            elsewhere, prepared.space, piece, lambda _done: None, context.points.__getitem__
+        )
         for mine, theirs in zip(whole.datasets, part.datasets, strict=True):
             assert mine.loss[start : start + 2].tobytes() == theirs.loss.tobytes()

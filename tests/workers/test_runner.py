@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from workers.childprocess import ChildDied
-from workers.protocol import Frame
+from workers.protocol import Done, Ping, Tile
 from workers.runner import Asking, Runner, TimedOut, UnitFailed
 from workers.sandbox import Confinement, Limits
 
 _PATIENT = Asking(seconds=120.0, check=lambda: None)
-_PING = Frame("ping")
+_PING = Ping()
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def _pid(runner: Runner) -> int:
 
 
 def test_a_child_serves_one_job_and_is_replaced(runner: Runner) -> None:
-    runner.request("job_1", _PING, _PATIENT)
+    runner.request("job_1", _PING, Done.read, _PATIENT)
     first = _pid(runner)
-    runner.request("job_1", _PING, _PATIENT)
+    runner.request("job_1", _PING, Done.read, _PATIENT)
     assert _pid(runner) == first
     released: list[str] = []
     runner.resources("job_1").callback(released.append, "job_1")
-    runner.request("job_2", _PING, _PATIENT)
+    runner.request("job_2", _PING, Done.read, _PATIENT)
     assert _pid(runner) != first
     assert not _alive(first)
     assert released == ["job_1"]
@@ -51,18 +51,18 @@ def test_a_child_serves_one_job_and_is_replaced(runner: Runner) -> None:
 def test_the_spare_is_used_first(runner: Runner) -> None:
     runner.warm()
     runner.warm()
-    runner.request("job_1", _PING, _PATIENT)
+    runner.request("job_1", _PING, Done.read, _PATIENT)
     first = _pid(runner)
     runner.warm()
     runner.retire()
     assert runner.pid is None
-    runner.request("job_2", _PING, _PATIENT)
+    runner.request("job_2", _PING, Done.read, _PATIENT)
     assert _pid(runner) != first
 
 
 def test_a_spare_that_died_is_nobodys_fault(runner: Runner) -> None:
     runner.warm()
-    runner.request("job_1", _PING, _PATIENT)
+    runner.request("job_1", _PING, Done.read, _PATIENT)
     runner.warm()
     spare = runner._spare
     assert spare is not None
@@ -71,11 +71,11 @@ def test_a_spare_that_died_is_nobodys_fault(runner: Runner) -> None:
         while spare.poll(5.0) is None:
             pass
     runner.retire()
-    runner.request("job_2", _PING, _PATIENT)
+    runner.request("job_2", _PING, Done.read, _PATIENT)
 
 
 def test_giving_up_kills_the_child(runner: Runner) -> None:
-    runner.request("job_1", _PING, _PATIENT)
+    runner.request("job_1", _PING, Done.read, _PATIENT)
     pid = _pid(runner)
     os.kill(pid, signal.SIGSTOP)
 
@@ -86,24 +86,24 @@ def test_giving_up_kills_the_child(runner: Runner) -> None:
         raise GaveUp
 
     with pytest.raises(GaveUp):
-        runner.request("job_1", _PING, Asking(60.0, check))
+        runner.request("job_1", _PING, Done.read, Asking(60.0, check))
     assert not _alive(pid)
-    runner.request("job_1", _PING, _PATIENT)
+    runner.request("job_1", _PING, Done.read, _PATIENT)
 
 
 def test_a_request_beyond_its_limit_is_killed(runner: Runner) -> None:
-    runner.request("job_1", _PING, _PATIENT)
+    runner.request("job_1", _PING, Done.read, _PATIENT)
     pid = _pid(runner)
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(TimedOut, match=r"0\.5 seconds"):
-        runner.request("job_1", _PING, Asking(0.5, lambda: None))
+        runner.request("job_1", _PING, Done.read, Asking(0.5, lambda: None))
     assert not _alive(pid)
 
 
 def test_a_death_in_the_middle_is_told_and_the_next_request_has_a_new_child(
     runner: Runner,
 ) -> None:
-    runner.request("job_1", _PING, _PATIENT)
+    runner.request("job_1", _PING, Done.read, _PATIENT)
     pid = _pid(runner)
 
     def kill_once() -> None:
@@ -112,16 +112,16 @@ def test_a_death_in_the_middle_is_told_and_the_next_request_has_a_new_child(
 
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(ChildDied, match="SIGKILL"):
-        runner.request("job_1", _PING, Asking(60.0, kill_once))
-    runner.request("job_1", _PING, _PATIENT)
+        runner.request("job_1", _PING, Done.read, Asking(60.0, kill_once))
+    runner.request("job_1", _PING, Done.read, _PATIENT)
     assert _pid(runner) != pid
 
 
 def test_a_refusal_leaves_the_child_in_use(runner: Runner) -> None:
-    runner.request("job_1", _PING, _PATIENT)
+    runner.request("job_1", _PING, Done.read, _PATIENT)
     pid = _pid(runner)
     with pytest.raises(UnitFailed) as failure:
-        runner.request("job_1", Frame("tile", {"directions": {}, "batch_size": 1}), _PATIENT)
+        runner.request("job_1", Tile(indices=(), points=(), batch_size=1), Done.read, _PATIENT)
     assert failure.value.problem["code"] == "computation_failed"
     assert not failure.value.retry
     assert _pid(runner) == pid

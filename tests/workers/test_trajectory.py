@@ -13,13 +13,11 @@ import torch
 from torch import nn
 
 from service.domain.results import Tile
+from tests.support.halves import Prepared, evaluate_tile, prepare
 from tests.support.module_network import ModuleNetwork
-from workers.computation.context import JobContext
+from workers.computation.context import JobContext, checkpoint
 from workers.computation.directions import read_direction
 from workers.computation.evaluators import build_evaluator
-from workers.computation.preparation import Prepared, prepare
-from workers.computation.tile import evaluate_tile
-from workers.computation.trajectory import read_checkpoint
 from workers.engine.datasets import Dataset
 from workers.engine.errors import InputInvalid, ParametersInvalid
 from workers.engine.losses import Loss
@@ -100,9 +98,12 @@ def _request(files: list[str], **changes: Any) -> dict[str, Any]:
     return {
         "directions": directions,
         "orthogonalise": False,
-        "target": None,
-        "trajectory": path | changes,
+        "part": path | changes,
     }
+
+
+def _prepared(context: JobContext, request: dict[str, Any]) -> Prepared:
+    return prepare(context, request, "trajectory")
 
 
 def _tile(context: JobContext, prepared: Prepared, request: dict[str, Any]) -> Tile:
@@ -113,26 +114,26 @@ def _evaluated(
     context: JobContext, prepared: Prepared, evaluator: Any, request: dict[str, Any]
 ) -> Tile:
     def read(path: str) -> Point:
-        return read_checkpoint(context, path)
+        return checkpoint(context, path)
 
     return evaluate_tile(evaluator, prepared.space, request, lambda _done: None, read)
 
 
 def _mixed(prepared: Prepared, files: list[str]) -> dict[str, Any]:
     """Places of the path, then the checkpoints themselves, then a cell."""
-    at = prepared.body["trajectory"]["coordinates"]
+    at = prepared.body["part"]["coordinates"]
     points = [*at, *at, [0.3, -0.1]]
     checkpoints = [*[None] * ROWS, *files, None]
     return {"indices": list(range(len(points))), "points": points, "checkpoints": checkpoints}
 
 
 def test_preparing_twice_gives_the_same_plane_and_the_same_bytes(files: list[str]) -> None:
-    first, second = prepare(_context(), _request(files)), prepare(_context(), _request(files))
+    first, second = _prepared(_context(), _request(files)), _prepared(_context(), _request(files))
     assert first.objects == second.objects
-    assert first.body["trajectory"] == second.body["trajectory"]
+    assert first.body["part"] == second.body["part"]
     assert first.body["norms"]["x"] == pytest.approx(1, abs=1e-6)
     assert abs(first.body["cosine"]) < 1e-6
-    path = first.body["trajectory"]
+    path = first.body["part"]
     assert path["coordinates"][-1] == [0, 0]
     assert path["excluded"] == []
     assert len(path["random_shares"]) == 2
@@ -143,7 +144,7 @@ def test_another_process_in_other_pieces_gives_the_same_bits(
 ) -> None:
     """A worker that dies in the middle is followed by one that has the files and the plan only."""
     context = _context()
-    prepared = prepare(context, _request(files))
+    prepared = _prepared(context, _request(files))
     request = _mixed(prepared, files)
     whole = _tile(context, prepared, request).datasets[0]
     fresh = _context()
@@ -161,7 +162,7 @@ def test_another_process_in_other_pieces_gives_the_same_bits(
 
 def test_a_true_loss_is_that_of_a_plane_centred_on_the_checkpoint(files: list[str]) -> None:
     context = _context()
-    prepared = prepare(context, _request(files))
+    prepared = _prepared(context, _request(files))
     tile = _tile(context, prepared, _mixed(prepared, files)).datasets[0]
     for row in range(ROWS):
         centred = _context(row=row)
@@ -178,7 +179,6 @@ def test_a_true_loss_is_that_of_a_plane_centred_on_the_checkpoint(files: list[st
             {
                 "directions": {a: {"spec": random, "object": None} for a in "xy"},
                 "orthogonalise": False,
-                "target": None,
             },
         )
         assert plane.evaluator is not None
@@ -193,8 +193,8 @@ def test_buffers_follow_the_path_where_they_move(files: list[str]) -> None:
     """Three checkpoints lie in their plane, so moving buffers reproduce each one's true loss."""
     three = [files[0], files[2], files[-1]]
     moving, frozen = _context(BufferPolicy.INTERPOLATE), _context()
-    prepared = prepare(moving, _request(three))
-    at = prepared.body["trajectory"]["coordinates"]
+    prepared = _prepared(moving, _request(three))
+    at = prepared.body["part"]["coordinates"]
     request = {
         "indices": list(range(6)),
         "points": [*at, *at],
@@ -202,7 +202,7 @@ def test_buffers_follow_the_path_where_they_move(files: list[str]) -> None:
     }
     tile = _tile(moving, prepared, request).datasets[0]
     assert tile.loss[:3] == pytest.approx(tile.loss[3:], rel=1e-5)
-    stuck = prepare(frozen, _request(three))
+    stuck = _prepared(frozen, _request(three))
     # the object is the same whatever buffers do, so that one direction serves both
     assert stuck.objects == prepared.objects
     still = _tile(frozen, stuck, request).datasets[0]
@@ -210,8 +210,8 @@ def test_buffers_follow_the_path_where_they_move(files: list[str]) -> None:
 
 
 def test_parameters_left_out(files: list[str], tmp_path: Path) -> None:
-    prepared = prepare(_context(), _request(files, exclude=["bias", "norm"]))
-    assert set(prepared.body["trajectory"]["excluded"]) == {
+    prepared = _prepared(_context(), _request(files, exclude=["bias", "norm"]))
+    assert set(prepared.body["part"]["excluded"]) == {
         "0.bias",
         "1.weight",
         "1.bias",
@@ -224,28 +224,28 @@ def test_parameters_left_out(files: list[str], tmp_path: Path) -> None:
 
 
 def test_axes_made_before_are_used_as_they_are(files: list[str], tmp_path: Path) -> None:
-    made = prepare(_context(), _request(files))
+    made = _prepared(_context(), _request(files))
     request = _request(files)
     for axis in "xy":
         (tmp_path / axis).write_bytes(made.objects[axis])
         request["directions"][axis] = {"materialised": str(tmp_path / axis)}
-    again = prepare(_context(), request)
+    again = _prepared(_context(), request)
     assert again.objects == made.objects
-    assert again.body["trajectory"] == made.body["trajectory"]
+    assert again.body["part"] == made.body["part"]
 
 
 def test_checkpoints_on_one_line_are_refused(files: list[str]) -> None:
     with pytest.raises(InputInvalid, match="do not span a plane"):
-        prepare(_context(), _request([files[0], files[0], files[-1]]))
+        _prepared(_context(), _request([files[0], files[0], files[-1]]))
     with pytest.raises(InputInvalid, match="do not span a plane"):
-        prepare(_context(), _request([files[0], files[-1]]))
+        _prepared(_context(), _request([files[0], files[-1]]))
 
 
 def test_a_file_of_another_network_is_refused(files: list[str], tmp_path: Path) -> None:
     path = str(tmp_path / "other.safetensors")
     safetensors.torch.save_file(nn.Linear(3, 3).state_dict(), path)
     with pytest.raises(ParametersInvalid, match=r"other\.safetensors"):
-        prepare(_context(), _request([*files[:2], path, files[-1]]))
+        _prepared(_context(), _request([*files[:2], path, files[-1]]))
 
 
 def test_weights_that_are_not_finite_are_refused(files: list[str], tmp_path: Path) -> None:
@@ -254,4 +254,4 @@ def test_weights_that_are_not_finite_are_refused(files: list[str], tmp_path: Pat
     path = str(tmp_path / "nan.safetensors")
     safetensors.torch.save_file(spoilt, path)
     with pytest.raises(InputInvalid, match=r"checkpoints \[1\]"):
-        prepare(_context(), _request([files[0], path, *files[2:]]))
+        _prepared(_context(), _request([files[0], path, *files[2:]]))

@@ -1,6 +1,6 @@
 """A job opened in a child: its network, points and data, read once and kept for all its units.
 
-Owns the body of the `open` request. Everything arrives as paths of verified objects and words.
+Everything arrives as paths of verified objects and words.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,6 +19,7 @@ from workers.engine.losses import Loss
 from workers.engine.network import Network, Point, split_point
 from workers.engine.placement import BufferPolicy
 from workers.engine.precision import Precision
+from workers.protocol import CanonicalProgram, NamedArchitecture, Open
 
 
 @dataclass(frozen=True)
@@ -72,59 +72,72 @@ class JobContext:
         )
 
 
-def open_job(body: Mapping[str, Any], *, base_bytes: int = 0) -> JobContext:
+def open_job(request: Open, *, base_bytes: int = 0) -> JobContext:
     """Reads a job's inputs.
 
     Raises:
         Problem, EngineError: an input does not fit the network; the sentence names it.
     """
-    torch.set_num_threads(body["threads"])
-    network = read_network(body["model"])
-    loss = Loss.named(body["loss"], body.get("loss_options"))
+    torch.set_num_threads(request.threads)
+    network = read_network(request.model)
+    loss = Loss.named(request.loss, request.loss_options)
     points = {
         identity: split_point(
             network,
             tensors.read(Path(path), code="weights_invalid", what=f"checkpoint {identity}"),
         )
-        for identity, path in body["weights"].items()
+        for identity, path in request.weights.items()
     }
     datasets = tuple(
         dataset_from_tensors(
-            entry["name"],
-            tensors.read(
-                Path(entry["path"]), code="dataset_invalid", what=f"data set {entry['name']!r}"
-            ),
+            file.name,
+            tensors.read(Path(file.path), code="dataset_invalid", what=f"data set {file.name!r}"),
             network,
             loss,
         )
-        for entry in body["datasets"]
+        for file in request.datasets
     )
     return JobContext(
-        job=body["job"],
+        job=request.job,
         network=network,
         loss=loss,
-        precision=Precision.named(body["precision"]),
-        buffers=BufferPolicy.named(body["buffers"]),
-        device=device_named(body["device"]),
-        origin=points[body["origin"]],
+        precision=Precision.named(request.precision),
+        buffers=BufferPolicy.named(request.buffers),
+        device=device_named(request.device),
+        origin=points[request.origin],
         points=points,
         datasets=datasets,
-        dataset_ids=tuple(entry["id"] for entry in body["datasets"]),
-        recalibration_samples=body["recalibration_samples"],
+        dataset_ids=tuple(file.id for file in request.datasets),
+        recalibration_samples=request.recalibration_samples,
         base_bytes=base_bytes,
     )
 
 
-def read_network(model: Mapping[str, Any]) -> Network:
+def checkpoint(context: JobContext, named: str) -> Point:
+    """A checkpoint that is open under its id, or in a file of this path.
+
+    No more than one that is not open is held at a time.
+
+    Raises:
+        Problem, ParametersInvalid: the file does not fit the network.
+    """
+    known = context.points.get(named)
+    if known is not None:
+        return known
+    name = Path(named).name
+    read = tensors.read(Path(named), code="weights_invalid", what=f"checkpoint {name}")
+    return split_point(context.network, read)
+
+
+def read_network(model: CanonicalProgram | NamedArchitecture) -> Network:
     """The network of a canonical graph and its constants, or of a named architecture."""
     from workers.program.architectures import build_architecture
     from workers.program.canonical import load_canonical
 
-    if "architecture" in model:
-        architecture = model["architecture"]
-        return build_architecture(architecture["name"], architecture["config"])
-    constants = model.get("constants")
-    return load_canonical(Path(model["graph"]), Path(constants) if constants else None)
+    if isinstance(model, NamedArchitecture):
+        return build_architecture(model.name, model.config)
+    constants = None if model.constants is None else Path(model.constants)
+    return load_canonical(Path(model.graph), constants)
 
 
 def device_named(word: str) -> torch.device:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from workers.computation.context import JobContext
 from workers.engine.direction import Direction
@@ -22,14 +21,11 @@ from workers.engine.surface import (
     segment_evaluator,
 )
 
-#: Axes of directions that are looked along one by one: `line0`, `line1`, …
-LINE_AXIS: Final = "line"
-
 
 @dataclass(frozen=True)
 class Space:
     """Where cells lie: on the segment to `target`, in the plane of `directions` x and y, or along
-    each of `directions` line0, line1, … by itself.
+    each of `apart` by itself.
 
     Attributes:
         target: a checkpoint's id, for f(α) = L((1−α)θ + αθ′).
@@ -37,6 +33,8 @@ class Space:
         recalibration: how running statistics are recomputed, where they are.
         channels_last: memory format of images.
         combine_first: whether the first linear map's products are computed once for all cells.
+        apart: axes of directions that are looked along one by one, in the order of β; empty for a
+            segment or a plane.
     """
 
     target: str | None
@@ -45,11 +43,7 @@ class Space:
     recalibration: Recalibration | None = None
     channels_last: bool = True
     combine_first: bool = False
-
-    @property
-    def rays(self) -> int:
-        """How many directions are looked along one by one; 0 for a segment or a plane."""
-        return sum(axis.startswith(LINE_AXIS) for axis, _ in self.directions)
+    apart: tuple[str, ...] = ()
 
 
 def build_evaluator(
@@ -67,11 +61,11 @@ def build_evaluator(
             context.buffers,
             recalibrator,
         )
-    if space.rays:
+    if space.apart:
         return rays_evaluator(
             setting,
             context.origin,
-            [directions[f"{LINE_AXIS}{k}"] for k in range(space.rays)],
+            [directions[axis] for axis in space.apart],
             context.datasets,
             context.buffers,
             recalibrator,

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import torch
 
@@ -17,6 +16,7 @@ from service.domain.problems import KINDS, Problem
 from service.programs import ProgramRefused
 from workers.engine.errors import EngineError, MemoryExceeded
 from workers.program.architectures import ArchitectureUnusable
+from workers.protocol import Failed, ToldProblem
 
 #: The engine's codes in the words of the catalogue.
 _ENGINE_CODES: Final[Mapping[str, str]] = {
@@ -30,23 +30,10 @@ _DETAIL_CHARACTERS: Final = 2000
 _FOLDERS: Final = re.compile(r"(?<![\w.])/(?:[\w.+@-]+/)+")
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A problem as JSON; `retry` when another attempt may succeed; `broken` when this child is
-    not to be used again."""
-
-    problem: dict[str, Any]
-    retry: bool
-    broken: bool = False
-
-    def to_body(self) -> dict[str, Any]:
-        return {"problem": self.problem, "retry": self.retry, "broken": self.broken}
-
-
-def judge(error: Exception) -> Failure:
+def judge(error: Exception) -> Failed:
     """What to say of an exception, without its traceback, and what to do about it."""
     if isinstance(error, Problem):
-        return Failure(error.to_json(), retry=False)
+        return Failed(problem=ToldProblem.of(error), retry=False)
     if isinstance(error, MemoryExceeded | MemoryError | torch.OutOfMemoryError):
         detail = str(error) or "the memory does not suffice"
         return _failure("out_of_memory", detail, retry=True, broken=True)
@@ -67,6 +54,6 @@ def judge(error: Exception) -> Failure:
     return _failure("computation_failed", text)
 
 
-def _failure(code: str, detail: str, *, retry: bool = False, broken: bool = False) -> Failure:
+def _failure(code: str, detail: str, *, retry: bool = False, broken: bool = False) -> Failed:
     problem = Problem(code, detail[:_DETAIL_CHARACTERS])
-    return Failure(problem.to_json(), retry=retry, broken=broken)
+    return Failed(problem=ToldProblem.of(problem), retry=retry, broken=broken)

@@ -29,7 +29,7 @@ def worth_combining(context: JobContext, space: Space, cells: int) -> bool:
     leading = leading_map(context.network)
     if leading is None or context.precision not in _ROUNDING or cells < _LEAST_CELLS:
         return False
-    if space.target is not None or space.rays or not space.directions:
+    if space.target is not None or space.apart or not space.directions:
         return False
     outputs, width = context.origin.parameters[leading.weight].shape
     if any(math.prod(dataset.inputs[0].shape[1:]) != width for dataset in context.datasets):

@@ -1,13 +1,11 @@
 """`ingest`: a new model's program bound, probed once, and put into the form that is kept.
 
-Owns the request `{loss, loss_options, device, archive | architecture}` and its answer: the
-signature with the outputs' sizes, and as blobs the canonical graph and, where there are any, its
-constants.
+Owns the answer: the signature with the outputs' sizes, and as blobs the canonical graph and, where
+there are any, its constants.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +21,31 @@ from workers.engine.losses import Loss
 from workers.program.architectures import ArchitectureNetwork, build_architecture
 from workers.program.binder import BoundNetwork
 from workers.program.canonical import constants_of, encode_constants, tensor_of
-from workers.protocol import Frame
+from workers.protocol import Ingest, Ingested
 
 
-def ingest(body: Mapping[str, Any]) -> Frame:
-    """Carries out an `ingest` request.
+def ingest(request: Ingest) -> tuple[Ingested, tuple[bytes, ...]]:
+    """Carries out an `ingest` request: the answer, and the blobs that belong to it.
 
     Raises:
         Problem: `program_refused`, naming the operator or the rule and what to change.
         ArchitectureUnusable: a named architecture cannot be built.
         MemoryExceeded: a few samples do not fit into the memory.
     """
-    loss = Loss.named(body["loss"], body.get("loss_options"))
-    device = device_named(body["device"])
-    if "architecture" in body:
-        architecture = body["architecture"]
-        network = build_architecture(architecture["name"], architecture.get("config") or {})
-        return _of_architecture(network, loss, device)
+    loss = Loss.named(request.loss, request.loss_options)
+    device = device_named(request.device)
+    if request.architecture is not None:
+        network = build_architecture(request.architecture.name, request.architecture.config)
+        return _of_architecture(network, loss, device), ()
+    if request.archive is None:
+        raise ValueError("neither an archive nor an architecture was given")
     try:
-        return _of_archive(Path(body["archive"]), loss, device)
+        return _of_archive(Path(request.archive), loss, device)
     except ProgramRefused as refusal:
         raise refused(refusal.code, refusal.detail, refusal.pointer) from refusal
 
 
-def _of_archive(path: Path, loss: Loss, device: torch.device) -> Frame:
+def _of_archive(path: Path, loss: Loss, device: torch.device) -> tuple[Ingested, tuple[bytes, ...]]:
     with read_program(path) as program:
         graph = program.graph
         constants = constants_of(graph, program.contiguous)
@@ -61,7 +60,7 @@ def _of_archive(path: Path, loss: Loss, device: torch.device) -> Frame:
     blobs = [_stored(graph)]
     if constants:
         blobs.append(encode_constants(constants))
-    return Frame("done", {"signature": _signed(signature, found)}, tuple(blobs))
+    return Ingested(signature=_signed(signature, found)), tuple(blobs)
 
 
 def _stored(graph: Graph) -> bytes:
@@ -72,7 +71,7 @@ def _stored(graph: Graph) -> bytes:
     return data
 
 
-def _of_architecture(network: ArchitectureNetwork, loss: Loss, device: torch.device) -> Frame:
+def _of_architecture(network: ArchitectureNetwork, loss: Loss, device: torch.device) -> Ingested:
     found = probe(network, network.inputs, network.initial_buffers, loss, device)
     signature = Signature(
         parameters=tuple(network.parameters.values()),
@@ -83,7 +82,7 @@ def _of_architecture(network: ArchitectureNetwork, loss: Loss, device: torch.dev
         operators=(),
         recalibratable=False,
     )
-    return Frame("done", {"signature": _signed(signature, found)})
+    return Ingested(signature=_signed(signature, found))
 
 
 def _signed(signature: Signature, found: Probed) -> dict[str, Any]:

@@ -7,15 +7,17 @@ buffers. Networks without running statistics never are, and cost nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from service.domain.plan import PlannedNetwork
 from workers.computation.context import JobContext
 from workers.engine.direction import Direction, inner
 from workers.engine.network import Point, is_floating
 from workers.engine.placement import BufferPolicy
+from workers.protocol import Candidate
 
 #: Plays no part in evaluation mode.
 _COUNTER: Final = "num_batches_tracked"
@@ -26,31 +28,29 @@ _ROUNDING: Final = 1e-6
 
 def networks_on(
     context: JobContext,
-    candidates: Sequence[Mapping[str, str]],
+    candidates: Sequence[Candidate],
     made: Mapping[str, Direction],
     used: Mapping[str, Direction],
-) -> list[dict[str, Any]]:
-    """Roles, checkpoints and places of the networks, `itself` where one is evaluated beside the
-    grid; [] where every one is what lies at its place.
+) -> tuple[PlannedNetwork, ...]:
+    """The networks and their places, `itself` where one is evaluated beside the grid; none where
+    every one is what lies at its place.
 
     Args:
-        candidates: `{role, checkpoint, axis}`: the origin, the end of a segment (whose axis is
-            empty), or what the unnormalised direction of an axis leads to.
         made: directions by axis before they were made orthogonal to each other.
         used: as the job uses them.
     """
-    found: list[dict[str, Any]] = []
+    found: list[PlannedNetwork] = []
     for candidate in candidates:
-        role, axis = candidate["role"], candidate.get("axis", "")
+        role, axis = candidate.role, candidate.axis
         at = _place(role, axis, made, used)
-        point = context.points[candidate["checkpoint"]]
+        point = context.points[candidate.checkpoint]
         moves = _moves(axis, at, used)
         segment = point if role == "target" and not axis else None
         itself = not _has_buffers_of(context, point, moves, segment)
         found.append(
-            {"role": role, "checkpoint": candidate["checkpoint"], "at": at, "itself": itself}
+            PlannedNetwork(role=role, checkpoint=candidate.checkpoint, at=at, itself=itself)
         )
-    return found if any(network["itself"] for network in found) else []
+    return tuple(found) if any(network.itself for network in found) else ()
 
 
 def _moves(

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
+from service.domain.plan import PrecisionErrorPlan
+from service.domain.questions import spec as domain
 from workers.computation.context import JobContext
 from workers.computation.evaluators import Space, cell, recalibrator_of
 from workers.engine.precision import Precision
@@ -31,15 +33,11 @@ def compare(
     evaluator: CellEvaluator,
     points: Sequence[tuple[float, float]],
     activation_bytes: float,
-) -> dict[str, Any] | None:
-    """The errors of losses and accuracies at some cells, as plain JSON; None in full precision.
+) -> PrecisionErrorPlan | None:
+    """The errors of losses and accuracies at some cells; None in full precision.
 
     Args:
         activation_bytes: of one sample's pass.
-
-    Keys: `against`, `cells` and `samples` compared, `largest_relative_loss`,
-    `mean_relative_loss` (None where no cell is finite in both), `largest_accuracy`,
-    `changed_status` (cells that are finite in one of the two only).
     """
     if context.precision not in _REDUCED:
         return None
@@ -63,15 +61,15 @@ def compare(
         tested += evaluators[0].evaluate(here)
         truth += evaluators[1].evaluate(here)
     error = compare_precision(tested, truth)
-    return {
-        "against": Precision.FLOAT32.value,
-        "cells": error.cells,
-        "samples": [dataset.samples for dataset in datasets],
-        "largest_relative_loss": _finite(error.largest_relative_loss),
-        "mean_relative_loss": _finite(error.mean_relative_loss),
-        "largest_accuracy": error.largest_accuracy,
-        "changed_status": error.changed_status,
-    }
+    return PrecisionErrorPlan(
+        against=domain.Precision.FLOAT32,
+        cells=error.cells,
+        samples=tuple(dataset.samples for dataset in datasets),
+        largest_relative_loss=_finite(error.largest_relative_loss),
+        mean_relative_loss=_finite(error.mean_relative_loss),
+        largest_accuracy=error.largest_accuracy,
+        changed_status=error.changed_status,
+    )
 
 
 def _finite(value: float) -> float | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from service.domain.cells import status_from_word
 from service.domain.results import DatasetTile, Tile
+from workers import protocol
 from workers.computation.evaluators import Space, cell
 from workers.engine.network import Point
 from workers.engine.statistics import Measurement
@@ -23,23 +24,21 @@ from workers.engine.surface import CellEvaluator, CellResult
 def evaluate_tile(
     evaluator: CellEvaluator,
     space: Space,
-    request: Mapping[str, Any],
+    request: protocol.Tile,
     on_progress: Callable[[int], None],
-    read_checkpoint: Callable[[str], Point] | None = None,
+    read_checkpoint: Callable[[str], Point],
 ) -> Tile:
-    """Carries out a `tile` request: `{indices: [cells], points: [[α, β], …], checkpoints}`.
+    """Carries out a `tile` request.
 
     Args:
         on_progress: told how many cells are done, after each.
-        read_checkpoint: gives the weights and buffers of a name. `checkpoints`, where there are
-            any, has for each index the file or the id of the checkpoint that is evaluated itself,
-            or null for a point of the line or plane.
+        read_checkpoint: gives the weights and buffers of one of the request's `checkpoints`.
     Raises:
         MemoryExceeded: at the plan's batch size.
     """
-    files = request.get("checkpoints") or [None] * len(request["points"])
+    files = request.checkpoints or [None] * len(request.points)
     inside = [position for position, file in enumerate(files) if file is None]
-    cells = [cell(space, *request["points"][position]) for position in inside]
+    cells = [cell(space, *request.points[position]) for position in inside]
 
     def report(done: int, _result: CellResult) -> None:
         on_progress(done + 1)
@@ -47,18 +46,18 @@ def evaluate_tile(
     results = evaluator.evaluate(cells, report)
     measured = {position: result.datasets for position, result in zip(inside, results, strict=True)}
     for position, file in enumerate(files):
-        if file is not None and read_checkpoint is not None:
+        if file is not None:
             measured[position] = evaluator.evaluate_point(read_checkpoint(file))
             on_progress(len(measured))
     columns = zip(*(measured[position] for position in range(len(files))), strict=True)
     return Tile(
-        index=np.asarray(request["indices"], dtype=np.int64),
+        index=np.asarray(request.indices, dtype=np.int64),
         datasets=tuple(_dataset_tile(column) for column in columns),
     )
 
 
 def tile_of(
-    request: Mapping[str, Any],
+    request: protocol.Tile,
     results: Sequence[CellResult],
     *,
     attachments: Mapping[str, NDArray[Any]],
@@ -66,7 +65,7 @@ def tile_of(
     """The tile of a `tile` request from its cells' results, in order."""
     columns = zip(*(result.datasets for result in results), strict=True)
     return Tile(
-        index=np.asarray(request["indices"], dtype=np.int64),
+        index=np.asarray(request.indices, dtype=np.int64),
         datasets=tuple(_dataset_tile(column) for column in columns),
         attachments=attachments,
     )

@@ -1,12 +1,13 @@
-"""Histograms of the weights at the ends of a line, counted by the job's first tile."""
+"""Histograms of the weights at the ends of lines, counted by the job's first tile."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from service.domain.weights import WeightHistograms
 from workers.engine.network import Network, Point
@@ -14,15 +15,15 @@ from workers.engine.network import Network, Point
 _BINS: Final = 1000
 
 
-def histograms(network: Network, ends: Sequence[Point]) -> WeightHistograms | None:
-    """Of every parameter of more than one dimension; None for a network without.
+def histograms(network: Network, ends: Sequence[Point]) -> Mapping[str, NDArray[Any]]:
+    """Of every parameter of more than one dimension, as a tile's attachments; none without any.
 
     Numbers that are not finite are left out.
     """
     names = [name for name, spec in network.parameters.items() if len(spec.shape) > 1]
     largest = max((_largest(end, names) for end in ends), default=0.0)
     if not names or largest == 0.0:
-        return None
+        return {}
     counts = np.zeros((len(ends), _BINS), dtype=np.int64)
     squares = np.zeros(len(ends))
     for row, end in enumerate(ends):
@@ -30,7 +31,8 @@ def histograms(network: Network, ends: Sequence[Point]) -> WeightHistograms | No
             values = end.parameters[name].detach().to("cpu", torch.float64).numpy().ravel()
             counts[row] += np.histogram(values, bins=_BINS, range=(-largest, largest))[0]
             squares[row] += float(values @ values)
-    return WeightHistograms(np.linspace(-largest, largest, _BINS + 1), counts, np.sqrt(squares))
+    edges = np.linspace(-largest, largest, _BINS + 1)
+    return WeightHistograms(edges, counts, np.sqrt(squares)).arrays()
 
 
 def _largest(end: Point, names: Sequence[str]) -> float:

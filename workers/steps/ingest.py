@@ -5,13 +5,10 @@ Owns the verdict's way into the ledger: ready with a signature, or refused with 
 
 from __future__ import annotations
 
-from typing import Any
-
 from service.ledger import units
 from workers.childprocess import ChildDied
-from workers.protocol import Frame
+from workers.protocol import Ingest, Ingested, NamedArchitecture
 from workers.runner import UnitFailed
-from workers.steps.opening import fetched
 from workers.tools import InHand
 
 
@@ -20,8 +17,8 @@ def carry_out(hand: InHand) -> None:
     assignment, tools = hand.assignment, hand.tools
     unit = assignment.unit
     try:
-        answer = tools.runner.request(
-            assignment.job.id, Frame("ingest", _request(hand)), hand.asking()
+        answer, blobs = tools.runner.request(
+            assignment.job.id, _request(hand), Ingested.read, hand.asking()
         )
     except UnitFailed as failure:
         if failure.retry:
@@ -34,13 +31,12 @@ def carry_out(hand: InHand) -> None:
 
         hand.persist(refuse, "reporting a refusal")
         return
-    signature = answer.body.get("signature")
-    if not isinstance(signature, dict) or len(answer.blobs) > 2:
-        raise ChildDied("the child's answer holds no signature")
+    if len(blobs) > 2:
+        raise ChildDied("the child's answer holds more than a program")
     types = ("application/json", "application/vnd.safetensors")
     stored = [
         hand.store_bytes(data, content_type)
-        for data, content_type in zip(answer.blobs, types, strict=False)
+        for data, content_type in zip(blobs, types, strict=False)
     ]
     graph, constants = (*stored, None, None)[:2]
 
@@ -50,22 +46,24 @@ def carry_out(hand: InHand) -> None:
                 session,
                 unit.id,
                 unit.attempt,
-                signature=signature,
+                signature=answer.signature,
                 graph=graph,
                 constants=constants,
-                sizes=dict(zip(stored, map(len, answer.blobs), strict=True)),
+                sizes=dict(zip(stored, map(len, blobs), strict=True)),
             )
 
     hand.persist(report, "reporting a model")
 
 
-def _request(hand: InHand) -> dict[str, Any]:
+def _request(hand: InHand) -> Ingest:
     model = hand.assignment.model
-    body: dict[str, Any] = {
-        "loss": model.loss,
-        "loss_options": dict(model.loss_options),
-        "device": hand.tools.options.device,
-    }
-    if model.program is not None:
-        return {**body, "archive": str(fetched(hand, model.program))}
-    return {**body, "architecture": dict(model.architecture or {})}
+    archive = None if model.program is None else str(hand.fetched(model.program))
+    return Ingest(
+        loss=model.loss,
+        loss_options=dict(model.loss_options),
+        device=hand.tools.options.device,
+        archive=archive,
+        architecture=(
+            NamedArchitecture.model_validate(model.architecture) if archive is None else None
+        ),
+    )

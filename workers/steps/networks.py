@@ -10,50 +10,39 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
 from service.domain.directions import Normalisation
 from service.domain.networks import provenance
 from service.domain.plan import JobPlan, PlannedNetwork
-from service.domain.questions.interpolation.spec import InterpolationJob
-from service.domain.questions.line.spec import LineJob
-from service.domain.questions.surface.spec import SurfaceJob
-from service.domain.questions.trajectory.spec import TrajectoryJob
+from service.domain.questions.table import question_of
 from service.ledger.records import CheckpointRecord, DirectionRecord
 from workers.childprocess import ChildDied
-from workers.steps.opening import fetched
+from workers.protocol import Candidate, Prepared
 from workers.tools import InHand
 
-_NETWORKS: TypeAdapter[tuple[PlannedNetwork, ...]] = TypeAdapter(tuple[PlannedNetwork, ...])
 
-
-def network_request(hand: InHand) -> list[dict[str, str]]:
-    """The candidates that the child judges; [] for jobs whose networks are told otherwise."""
-    spec = hand.assignment.spec
-    if not isinstance(spec, InterpolationJob | LineJob | SurfaceJob):
-        return []
-    candidates = [{"role": "origin", "checkpoint": spec.origin}]
-    if isinstance(spec, InterpolationJob):
-        return [*candidates, {"role": "target", "checkpoint": spec.target}]
+def network_request(hand: InHand) -> tuple[Candidate, ...]:
+    """The candidates that the child judges; none for jobs whose networks are told otherwise."""
+    spec, origin = hand.assignment.spec, hand.assignment.job.origin
+    question = question_of(spec)
+    candidates = [
+        Candidate(role=role, checkpoint=checkpoint) for role, checkpoint in question.networks(spec)
+    ]
     for axis, record in sorted(hand.assignment.directions.items()):
-        target = _leads_to(record, spec.origin)
-        if target is not None:
-            role = axis if isinstance(spec, SurfaceJob) else "target"
-            candidates.append({"role": role, "checkpoint": target, "axis": axis})
-    return candidates
+        role, target = question.network_role(axis), _leads_to(record, origin)
+        if role is not None and target is not None:
+            candidates.append(Candidate(role=role, checkpoint=target, axis=axis))
+    return tuple(candidates)
 
 
-def network_plan(hand: InHand, body: Any) -> tuple[PlannedNetwork, ...]:
+def network_plan(hand: InHand, answer: Prepared) -> tuple[PlannedNetwork, ...]:
     """The child's findings for the plan.
 
     Raises:
         ChildDied: they make no sense, or are networks that it was not asked about.
     """
-    try:
-        found = _NETWORKS.validate_python(body.get("networks") or ())
-    except ValidationError as error:
-        raise ChildDied("the child's answer holds no networks") from error
-    asked = {(entry["role"], entry["checkpoint"]) for entry in network_request(hand)}
+    found = answer.networks
+    asked = {(candidate.role, candidate.checkpoint) for candidate in network_request(hand)}
     if found and {(network.role, network.checkpoint) for network in found} != asked:
         raise ChildDied("the child found other networks than it was asked about")
     if not all(math.isfinite(value) for network in found for value in network.at):
@@ -69,26 +58,24 @@ def with_places(
     return (*anchors, *(at for at in places if at not in anchors))
 
 
-def themselves_of(hand: InHand, plan: JobPlan, index: NDArray[np.int64]) -> dict[str, Any]:
-    """For each point of a tile the checkpoint that is evaluated itself, or None.
+def themselves_of(hand: InHand, plan: JobPlan, index: NDArray[np.int64]) -> tuple[str | None, ...]:
+    """For each point of a tile the checkpoint that is evaluated itself, or None; empty for none.
 
-    A trajectory's are read from their files; others are open under their ids.
+    By id where it is open, else by its file.
     """
     if not (index >= plan.in_plane).any():
-        return {}
+        return ()
     named = [
         None if flat < plan.in_plane else plan.themselves[flat - plan.in_plane]
         for flat in index.tolist()
     ]
-    if not isinstance(hand.assignment.spec, TrajectoryJob):
-        return {"checkpoints": named}
+    if question_of(hand.assignment.spec).opened_whole:
+        return tuple(named)
     checkpoints = hand.assignment.checkpoints
-    return {
-        "checkpoints": [
-            None if identity is None else str(fetched(hand, checkpoints[identity].weights))
-            for identity in named
-        ]
-    }
+    return tuple(
+        None if identity is None else str(hand.fetched(checkpoints[identity].weights))
+        for identity in named
+    )
 
 
 def network_provenance(hand: InHand, plan: JobPlan) -> dict[str, Any]:
@@ -97,7 +84,7 @@ def network_provenance(hand: InHand, plan: JobPlan) -> dict[str, Any]:
     return provenance(plan, {i: _label(record) for i, record in checkpoints.items()})
 
 
-def _leads_to(record: DirectionRecord, origin: str) -> str | None:
+def _leads_to(record: DirectionRecord, origin: str | None) -> str | None:
     """The checkpoint at the end of a direction; None where it leads to none."""
     spec = record.spec
     whole = spec.get("normalize") == Normalisation.NONE and not spec.get("ignore")

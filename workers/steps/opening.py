@@ -1,23 +1,18 @@
 """Opens a job in its child: fetches what it reads, and says where that lies.
 
-Owns the body of the `open` request on the supervisor's side.
+Owns the `open` request on the supervisor's side.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from service.domain.questions.interpolation.spec import InterpolationJob
-from service.domain.questions.trajectory.spec import TrajectoryJob
-from workers.protocol import Frame
+from service.domain.questions.table import question_of
+from workers.protocol import CanonicalProgram, DatasetFile, NamedArchitecture, Open
+from workers.questions import table
 from workers.tools import InHand
 
 
 def open_job(hand: InHand) -> None:
     """Makes sure that a child has the unit's job open.
-
-    A trajectory's checkpoints, the origin aside, are not opened: they are read when they are due.
 
     Raises:
         UnitFailed: the inputs do not fit each other.
@@ -26,42 +21,33 @@ def open_job(hand: InHand) -> None:
     runner, assignment = hand.tools.runner, hand.assignment
     if runner.serves(assignment.job.id):
         return
-    spec = assignment.spec
-    body: dict[str, Any] = {
-        "job": assignment.job.id,
-        "device": hand.tools.options.device,
-        "threads": threads_of(hand),
-        "model": _model(hand),
-        "loss": assignment.model.loss,
-        "loss_options": dict(assignment.model.loss_options),
-        "precision": spec.precision.value,
-        "buffers": spec.buffers.value,
-        "recalibration_samples": spec.recalibration.samples,
-        "weights": {
-            identity: str(fetched(hand, checkpoint.weights))
+    spec, origin = assignment.spec, assignment.job.origin
+    if origin is None:
+        raise ValueError(f"job {assignment.job.id} has no origin")
+    whole = question_of(spec).opened_whole
+    request = Open(
+        job=assignment.job.id,
+        half=table.computing(spec.kind),
+        device=hand.tools.options.device,
+        threads=threads_of(hand),
+        model=_model(hand),
+        loss=assignment.model.loss,
+        loss_options=dict(assignment.model.loss_options),
+        precision=spec.precision,
+        buffers=spec.buffers,
+        recalibration_samples=spec.recalibration.samples,
+        weights={
+            identity: str(hand.fetched(checkpoint.weights))
             for identity, checkpoint in assignment.checkpoints.items()
-            if not isinstance(spec, TrajectoryJob) or identity == assignment.job.origin
+            if whole or identity == origin
         },
-        "origin": assignment.job.origin,
-        "datasets": [
-            {"id": dataset.id, "name": name, "path": str(fetched(hand, dataset.object))}
+        origin=origin,
+        datasets=tuple(
+            DatasetFile(id=dataset.id, name=name, path=str(hand.fetched(dataset.object)))
             for name, dataset in zip(assignment.dataset_names, assignment.datasets, strict=True)
-        ],
-    }
-    runner.open(assignment.job.id, Frame("open", body), hand.asking())
-
-
-def fetched(hand: InHand, digest: str) -> Path:
-    """The object's path, verified, kept in the cache for as long as the job's child lives."""
-    resources = hand.tools.runner.resources(hand.assignment.job.id)
-    held = resources.enter_context(hand.tools.cache.holding())
-    return hand.persist(lambda: held.path(digest), f"fetching {digest}")
-
-
-def target_of(hand: InHand) -> str | None:
-    """The checkpoint at α = 1, for a line through two of them."""
-    spec = hand.assignment.spec
-    return spec.target if isinstance(spec, InterpolationJob) else None
+        ),
+    )
+    runner.open(assignment.job.id, request, hand.asking())
 
 
 def threads_of(hand: InHand) -> int:
@@ -70,11 +56,11 @@ def threads_of(hand: InHand) -> int:
     return int(plan["threads"]) if plan else hand.tools.options.threads
 
 
-def _model(hand: InHand) -> dict[str, Any]:
+def _model(hand: InHand) -> CanonicalProgram | NamedArchitecture:
     model = hand.assignment.model
     if model.architecture is not None:
-        return {"architecture": dict(model.architecture)}
+        return NamedArchitecture.model_validate(model.architecture)
     if model.graph is None:
         raise ValueError(f"model {model.id} has no canonical graph")
-    constants = None if model.constants is None else str(fetched(hand, model.constants))
-    return {"graph": str(fetched(hand, model.graph)), "constants": constants}
+    constants = None if model.constants is None else str(hand.fetched(model.constants))
+    return CanonicalProgram(graph=str(hand.fetched(model.graph)), constants=constants)

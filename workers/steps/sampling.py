@@ -17,8 +17,7 @@ from service.domain.grids import coarse_to_fine, tile_size
 from service.domain.plan import JobPlan, SamplingPlan, SamplingRound
 from service.domain.problems import Problem
 from service.domain.questions.spec import AdaptiveSampling
-from service.domain.questions.surface.spec import SurfaceJob
-from service.domain.questions.trajectory.spec import TrajectoryJob
+from service.domain.questions.table import question_of
 from service.domain.results import GridResult, decode_npz, encode_npz
 from service.ledger import units
 from workers.sampling.design import Round, first_round
@@ -43,19 +42,16 @@ def begin_sampling(hand: InHand, plan: JobPlan) -> tuple[JobPlan, dict[str, int]
     Plans of exact jobs come back as they are.
     """
     spec = hand.assignment.spec
-    if not isinstance(spec, SurfaceJob | TrajectoryJob):
-        return plan, {}
-    if not isinstance(spec.sampling, AdaptiveSampling):
+    asked = question_of(spec).sampling(spec)
+    if not isinstance(asked, AdaptiveSampling):
         return plan, {}
     # from the question, so that the same question draws the same cells
     seed = int(hex_of(hand.assignment.job.input_digest)[:12], 16)
-    first = first_round(
-        _shape(plan), audit=spec.sampling.audit, seed=seed, always=_anchors_on(plan)
-    )
+    first = first_round(_shape(plan), audit=asked.audit, seed=seed, always=_anchors_on(plan))
     planned, size = _stored(hand, plan, first)
     sampling = SamplingPlan(
-        tolerance=spec.sampling.tolerance,
-        audit=spec.sampling.audit,
+        tolerance=asked.tolerance,
+        audit=asked.audit,
         seed=seed,
         rounds=(planned,),
     )

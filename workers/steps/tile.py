@@ -6,21 +6,19 @@ Owns the check that what the child returns is the tile it was asked for.
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.plan import JobPlan
-from service.domain.questions.interpolation.spec import InterpolationJob
-from service.domain.questions.line.spec import LineJob
 from service.domain.results import Tile
 from service.ledger import units
+from workers import protocol
 from workers.childprocess import ChildDied
-from workers.protocol import Frame
-from workers.steps.curvature import curvature_of
+from workers.protocol import Computed, DirectionFile
+from workers.questions import table
 from workers.steps.networks import themselves_of
-from workers.steps.opening import fetched, open_job, target_of
+from workers.steps.opening import open_job
 from workers.steps.sampling import order_of
 from workers.tools import InHand
 
@@ -32,11 +30,12 @@ def carry_out(hand: InHand) -> None:
     assignment, tools = hand.assignment, hand.tools
     plan = assignment.plan
     index = order_of(hand, plan)[assignment.unit.start : assignment.unit.stop]
-    request = Frame("tile", _request(hand, plan, index))
-    answer = tools.runner.request(assignment.job.id, request, hand.asking())
-    if len(answer.blobs) != 1:
+    _, blobs = tools.runner.request(
+        assignment.job.id, _request(hand, plan, index), Computed.read, hand.asking()
+    )
+    if len(blobs) != 1:
         raise ChildDied("the child's answer holds no tile")
-    data = answer.blobs[0]
+    data = blobs[0]
     _check(data, index, len(assignment.datasets))
     hand.heart.cells_done = len(index)
     digest = hand.store_bytes(data, "application/x-npz")
@@ -56,30 +55,26 @@ def carry_out(hand: InHand) -> None:
     hand.persist(report, "reporting a tile")
 
 
-def _request(hand: InHand, plan: JobPlan, index: NDArray[np.int64]) -> dict[str, Any]:
-    target = target_of(hand)
-    return {
-        "indices": index.tolist(),
-        "points": plan.coordinates()[index].tolist(),
-        "batch_size": plan.batch_size,
-        "channels_last": plan.channels_last,
-        "combine_first": plan.combine_first,
-        "target": target,
-        "directions": {
-            planned.axis: {
-                "digest": planned.object,
-                # a line through two checkpoints is computed from the two, not from the difference
-                "path": None if target else str(fetched(hand, planned.object)),
-            }
+def _request(hand: InHand, plan: JobPlan, index: NDArray[np.int64]) -> protocol.Tile:
+    spec = hand.assignment.spec
+    half = table.supervising(spec.kind)
+    return protocol.Tile(
+        indices=tuple(index.tolist()),
+        points=tuple(map(tuple, plan.coordinates()[index].tolist())),
+        batch_size=plan.batch_size,
+        channels_last=plan.channels_last,
+        combine_first=plan.combine_first,
+        directions={
+            planned.axis: DirectionFile(
+                digest=planned.object,
+                path=str(hand.fetched(planned.object)) if half.reads_directions else None,
+            )
             for planned in plan.directions
         },
-        "recalibration": plan.recalibration and plan.recalibration.model_dump(),
-        # counted once, by the first tile
-        "weights": hand.assignment.unit.start == 0
-        and isinstance(hand.assignment.spec, InterpolationJob | LineJob),
-        **themselves_of(hand, plan, index),
-        **curvature_of(hand, plan),
-    }
+        recalibration=plan.recalibration,
+        checkpoints=themselves_of(hand, plan, index),
+        part=half.tile_part(spec, plan, hand),
+    )
 
 
 def _check(data: bytes, index: NDArray[np.int64], datasets: int) -> None:

@@ -19,7 +19,7 @@ from service.domain.directions import AnyDirection
 from service.domain.grids import Axis
 from service.domain.plan import PLANE_ANCHORS, JobPlan, Part
 from service.domain.questions.references import Recorded, References
-from service.domain.questions.spec import BufferPolicy, QuestionSpec
+from service.domain.questions.spec import BufferPolicy, ExactSampling, QuestionSpec, Sampling
 from service.domain.results import GridResult
 
 S = TypeVar("S", bound=QuestionSpec)
@@ -64,6 +64,8 @@ class Question(ABC, Generic[S]):
         part: what a plan holds for this kind alone.
         between_networks: whether points always lie between networks.
         recalibratable: whether running statistics may be recomputed at every point.
+        opened_whole: whether every checkpoint it refers to is in memory while it is worked on;
+            else the origin alone is, and the others are read one by one when they are due.
     """
 
     kind: ClassVar[str]
@@ -75,6 +77,7 @@ class Question(ABC, Generic[S]):
     part: ClassVar[type[Part] | None] = None
     between_networks: ClassVar[bool] = False
     recalibratable: ClassVar[bool] = True
+    opened_whole: ClassVar[bool] = True
 
     @abstractmethod
     def shape(self, spec: S) -> tuple[int, ...]:
@@ -135,6 +138,10 @@ class Question(ABC, Generic[S]):
     def surface_cells(self, spec: S) -> int:
         """Cells that share their first linear map's products; 0 where they cannot."""
         return 0
+
+    def sampling(self, spec: S) -> Sampling:
+        """Which of the grid's cells are evaluated: all, unless said otherwise."""
+        return ExactSampling()
 
     def networks(self, spec: S) -> Sequence[tuple[str, str]]:
         """Role and checkpoint of every network that the points lie between by the kind itself."""

@@ -13,6 +13,7 @@ from service.domain.plan import Part
 from service.domain.questions.planes import plane_of
 from service.domain.questions.question import Extent, Question, RecordedRun, Words
 from service.domain.questions.references import Named, References, named_datasets
+from service.domain.questions.spec import Sampling
 from service.domain.questions.surface.examples import EXAMPLES
 from service.domain.questions.surface.spec import SurfaceJob
 from service.domain.results import GridResult
@@ -48,6 +49,9 @@ class Surface(Question[SurfaceJob]):
 
     def surface_cells(self, spec: SurfaceJob) -> int:
         return spec.grid.cells
+
+    def sampling(self, spec: SurfaceJob) -> Sampling:
+        return spec.sampling
 
     def networks(self, spec: SurfaceJob) -> Sequence[tuple[str, str]]:
         return [("origin", spec.origin)]

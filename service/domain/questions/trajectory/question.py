@@ -14,6 +14,7 @@ from service.domain.grids import Axis
 from service.domain.plan import PLANE_ANCHORS, JobPlan, Part
 from service.domain.questions.question import Extent, Question, RecordedRun, Words
 from service.domain.questions.references import AskedRun, Recorded, References, named_datasets
+from service.domain.questions.spec import Sampling
 from service.domain.questions.trajectory import result as path
 from service.domain.questions.trajectory.part import TrajectoryPart
 from service.domain.questions.trajectory.spec import TrajectoryJob
@@ -30,6 +31,7 @@ class Trajectory(Question[TrajectoryJob]):
     )
     size_at: ClassVar = "/surface/num"
     between_networks: ClassVar = True
+    opened_whole: ClassVar = False
 
     part: ClassVar = TrajectoryPart
 
@@ -49,6 +51,9 @@ class Trajectory(Question[TrajectoryJob]):
         """After the centre the places of the checkpoints."""
         places = part.coordinates if isinstance(part, TrajectoryPart) else ()
         return PLANE_ANCHORS + places
+
+    def sampling(self, spec: TrajectoryJob) -> Sampling:
+        return spec.sampling
 
     def attachments(
         self, plan: JobPlan, spec: TrajectoryJob, checkpoints: Mapping[str, Recorded]

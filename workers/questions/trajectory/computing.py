@@ -1,4 +1,4 @@
-"""A trajectory's plane, found in the child, and its checkpoints read when their turn comes.
+"""A trajectory in a child: its plane is found from the checkpoints' files.
 
 Owns what `prepare` says of a path. The arithmetic is the engine's; no more than one checkpoint is
 held besides the origin.
@@ -6,19 +6,20 @@ held besides the origin.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
 
 from workers.computation import tensors
 from workers.computation.context import JobContext
+from workers.computation.grid import Ahead, GridHalf
 from workers.engine.checkpoint_files import CheckpointFiles
 from workers.engine.direction import Direction
-from workers.engine.network import Point, is_floating, split_point
+from workers.engine.network import is_floating
 from workers.engine.normalisation import ignorable, parameter_kind
 from workers.engine.trajectory import (
     Centring,
@@ -27,52 +28,62 @@ from workers.engine.trajectory import (
     principal_plane,
     random_plane_share,
 )
+from workers.protocol import Prepare
+from workers.questions.trajectory.messages import AskedPath, FoundPath
 
 
-@dataclass(frozen=True)
-class FoundPath:
-    """The axes (float32, with the buffers' part), and the plan's numbers as plain JSON."""
+class PathHalf(GridHalf):
+    """Cells lie in the plane of the path's principal components."""
 
-    directions: Mapping[str, Direction]
-    body: Mapping[str, Any]
+    prepare_part: ClassVar = AskedPath
+
+    def ahead(self, request: Prepare) -> Ahead:
+        directions, found = find_path(self.context, request.of(AskedPath))
+        rows = found.coordinates
+        # beginning and end
+        return Ahead(directions, found, (rows[0], rows[len(rows) // 2], (0.0, 0.0)))
 
 
-def find_path(context: JobContext, request: Mapping[str, Any]) -> FoundPath:
-    """The principal plane of `{paths, centre, centring, exclude, random_planes, margin}`.
+HALF: Final = PathHalf
+
+
+def find_path(context: JobContext, request: AskedPath) -> tuple[dict[str, Direction], FoundPath]:
+    """The axes of a path's principal plane (float32, with the buffers' part), and its numbers.
 
     Raises:
         InputInvalid: the checkpoints span no plane, or hold values that are not finite.
         ParametersInvalid: a file does not hold the network's parameters.
     """
     network = context.network
-    paths = [Path(path) for path in request["paths"]]
+    paths = [Path(path) for path in request.paths]
     files = CheckpointFiles(network, paths)
-    left_out = ignorable(request["exclude"])
+    left_out = ignorable(sorted(request.exclude))
     names = [n for n in network.parameters if parameter_kind(network, n) not in left_out]
-    centre = int(request["centre"])
     plane = principal_plane(
-        network, files, centre=centre, centring=Centring(request["centring"]), names=names
+        network,
+        files,
+        centre=request.centre,
+        centring=Centring(request.centring),
+        names=names,
     )
-    seeds = range(int(request["random_planes"]))
+    seeds = range(request.random_planes)
     shares = (
-        random_plane_share(network, files, seeds, centre=centre, names=names).tolist()
+        random_plane_share(network, files, seeds, centre=request.centre, names=names).tolist()
         if seeds
         else []
     )
     projection = plane.projection
-    return FoundPath(
-        directions=_with_buffers(context, plane, paths, centre),
-        body={
-            "coordinates": projection.coordinates.tolist(),
-            "residuals": projection.residuals.tolist(),
-            "distances": projection.distances.tolist(),
-            "explained_variance": plane.explained_variance.tolist(),
-            "share": projection.share,
-            "random_shares": shares,
-            "extent": path_extent(projection.coordinates, float(request["margin"])),
-            "excluded": [name for name in network.parameters if name not in set(names)],
-        },
+    found = FoundPath(
+        coordinates=tuple((a, b) for a, b in projection.coordinates.tolist()),
+        residuals=tuple(projection.residuals.tolist()),
+        distances=tuple(projection.distances.tolist()),
+        explained_variance=tuple(plane.explained_variance.tolist()),
+        share=projection.share,
+        random_shares=tuple(shares),
+        extent=path_extent(projection.coordinates, request.margin),
+        excluded=tuple(name for name in network.parameters if name not in set(names)),
     )
+    return _with_buffers(context, plane, paths, request.centre), found
 
 
 def _with_buffers(
@@ -106,14 +117,3 @@ def _buffers(context: JobContext, path: Path, names: Sequence[str]) -> dict[str,
     """Some buffers of a checkpoint in float64."""
     found = tensors.read_some(path, names, code="weights_invalid", what=f"checkpoint {path.name}")
     return {name: found[name].to(torch.float64) for name in names}
-
-
-def read_checkpoint(context: JobContext, path: str) -> Point:
-    """A checkpoint's own weights and buffers, for its true loss.
-
-    Raises:
-        Problem, ParametersInvalid: the file does not fit the network.
-    """
-    name = Path(path).name
-    read = tensors.read(Path(path), code="weights_invalid", what=f"checkpoint {name}")
-    return split_point(context.network, read)

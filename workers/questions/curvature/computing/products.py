@@ -8,11 +8,13 @@ it is for products, the other for Krylov bases. Computes no eigenvalue.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from service.domain.problems import Problem
+from service.domain.questions.curvature.part import CurvaturePart
+from service.domain.questions.curvature.question import AXIS
+from service.domain.questions.curvature.spec import CurvatureJob
 from workers.computation.context import JobContext
 from workers.engine.groups import layers
 from workers.engine.hessian import (
@@ -26,6 +28,7 @@ from workers.engine.normalisation import Kind
 from workers.engine.objective import LocalObjective, Objective
 from workers.engine.operators import rademacher_block
 from workers.engine.product_memory import ProductPlan, plan_products
+from workers.questions.curvature.messages import Chosen
 
 #: Vectors in one block product: probes of a trace and of a density go together.
 BLOCK: Final = 8
@@ -62,21 +65,21 @@ class Question:
     seed: int
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any]) -> Question:
-        """Reads a curvature job's spec, as JSON."""
-        trace, density = spec.get("trace"), spec.get("density")
+    def of(cls, spec: CurvatureJob) -> Question:
+        """What a curvature job asks."""
+        trace, density = spec.trace, spec.density
         return cls(
-            mapped=spec.get("map") is not None,
-            largest=spec["largest"],
-            smallest=spec["smallest"],
-            trace=None if trace is None else (trace["method"], trace["samples"]),
-            density=None if density is None else (density["steps"], density["probes"]),
-            layers=spec["layers"],
-            along=tuple(f"along{i}" for i in range(len(spec["along"]))),
-            exclude=frozenset(Kind(word) for word in spec["exclude"]),
-            tolerance=spec["tolerance"],
-            max_products=spec["max_products"],
-            seed=spec["seed"],
+            mapped=spec.map is not None,
+            largest=spec.largest,
+            smallest=spec.smallest,
+            trace=None if trace is None else (trace.method, trace.samples),
+            density=None if density is None else (density.steps, density.probes),
+            layers=spec.layers,
+            along=tuple(f"{AXIS}{i}" for i in range(len(spec.along))),
+            exclude=frozenset(Kind(word.value) for word in spec.exclude),
+            tolerance=spec.tolerance,
+            max_products=spec.max_products,
+            seed=spec.seed,
         )
 
     @property
@@ -104,20 +107,20 @@ class Way:
     probes_at_once: int
 
     @classmethod
-    def of(cls, plan: Mapping[str, Any], batch_size: int) -> Way:
-        """Reads a plan's curvature, as JSON."""
+    def of(cls, plan: CurvaturePart, batch_size: int) -> Way:
+        """The way that a plan has decided on."""
         return cls(
-            form=HessianForm.named(plan["form"]),
-            retain=plan["retain"],
+            form=HessianForm.named(plan.form),
+            retain=plan.retain,
             batch_size=batch_size,
-            tolerance=plan["tolerance"],
-            max_products=plan["max_products"],
-            probes_at_once=plan["probes_at_once"],
+            tolerance=plan.tolerance,
+            max_products=plan.max_products,
+            probes_at_once=plan.probes_at_once,
         )
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Choice:
     """A way, and what it will take.
 
     Attributes:
@@ -133,17 +136,17 @@ class Chosen:
     peak_bytes: int
     memory_bytes: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The plan's curvature, without what the plan says elsewhere."""
-        return {
-            "form": self.way.form.value,
-            "retain": self.way.retain,
-            "tolerance": self.way.tolerance,
-            "max_products": self.way.max_products,
-            "probes_at_once": self.way.probes_at_once,
-            "steps": self.steps,
-            "memory_bytes": self.memory_bytes,
-        }
+    def to_message(self) -> Chosen:
+        """The plan's part, without what the plan says elsewhere."""
+        return Chosen(
+            form=self.way.form.value,
+            retain=self.way.retain,
+            tolerance=self.way.tolerance,
+            max_products=self.way.max_products,
+            probes_at_once=self.way.probes_at_once,
+            steps=self.steps,
+            memory_bytes=self.memory_bytes,
+        )
 
 
 def objective_of(context: JobContext, question: Question, batch_size: int) -> Objective:
@@ -160,7 +163,7 @@ def objective_of(context: JobContext, question: Question, batch_size: int) -> Ob
     )
 
 
-def choose(context: JobContext, question: Question, memory_bytes: int) -> Chosen:
+def choose(context: JobContext, question: Question, memory_bytes: int) -> Choice:
     """Decides how products are formed: by rules, so that the same question has the same bits.
 
     What enters is the program with its weights and data, the device's kind and `memory_bytes`;
@@ -187,7 +190,7 @@ def choose(context: JobContext, question: Question, memory_bytes: int) -> Chosen
     )
     seconds = _product_seconds(local, way)
     longest = max(way.max_products, (question.density or (0, 0))[0] * way.probes_at_once)
-    return Chosen(
+    return Choice(
         way=way,
         steps=None if question.mapped else _most_products(question, way, layout),
         step_seconds=seconds * (_PRODUCTS_OF_A_CELL if question.mapped else 1),

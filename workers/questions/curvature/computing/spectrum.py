@@ -16,8 +16,8 @@ from torch import Tensor
 
 from service.domain.problems import Problem
 from service.domain.results import Tile
+from workers import protocol
 from workers.computation.context import JobContext
-from workers.computation.curvature import LAYER_TRACE_PRODUCTS, Question, Way, objective_of
 from workers.computation.tile import tile_of
 from workers.engine.curvature_directions import curvature_along
 from workers.engine.density import spectral_density
@@ -31,6 +31,12 @@ from workers.engine.placement import BufferPolicy
 from workers.engine.surface import segment_evaluator
 from workers.engine.trace import estimate_trace
 from workers.engine.trace_estimate import TraceEstimate, TraceMethod
+from workers.questions.curvature.computing.products import (
+    LAYER_TRACE_PRODUCTS,
+    Question,
+    Way,
+    objective_of,
+)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -60,7 +66,7 @@ class PointCurvature:
         )
         self._objective = objective_of(context, question, way.batch_size)
 
-    def tile(self, request: Mapping[str, Any], on_progress: Callable[[int], None]) -> Tile:
+    def tile(self, request: protocol.Tile, on_progress: Callable[[int], None]) -> Tile:
         """The losses at the origin, and the arrays `curvature.…` beside them.
 
         Args:

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from service.domain.results import Tile
+from workers import protocol
 from workers.computation.context import JobContext
-from workers.computation.curvature import Question, Way, objective_of
-from workers.computation.spectrum import described
 from workers.computation.tile import tile_of
 from workers.engine.convexity import CellCurvature, ConvexityEvaluator
 from workers.engine.direction import Direction
 from workers.engine.placement import PlanePlacement
-from workers.engine.surface import plane_evaluator
+from workers.engine.surface import Cell, plane_evaluator
+from workers.questions.curvature.computing.products import Question, Way, objective_of
+from workers.questions.curvature.computing.spectrum import described
 
 
 class MapCurvature:
@@ -64,13 +65,13 @@ class MapCurvature:
         )
         self._described = described(objective, question, way)
 
-    def tile(self, request: Mapping[str, Any], on_progress: Callable[[int], None]) -> Tile:
-        """The values of some cells: `{indices: [cells], points: [[α, β], …]}`.
+    def tile(self, request: protocol.Tile, on_progress: Callable[[int], None]) -> Tile:
+        """The values of some cells.
 
         Args:
             on_progress: told how many cells are done, after each.
         """
-        cells = [(alpha, beta) for alpha, beta in request["points"]]
+        cells: list[Cell] = list(request.points)
         losses = self._losses.evaluate(cells)
         ends = self._ends.evaluate(cells, lambda index, _cell: on_progress(index + 1))
         attachments = {f"curvature.{name}": array for name, array in self._described.items()}

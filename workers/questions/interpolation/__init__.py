@@ -1,0 +1,1 @@
+"""The line through two checkpoints, in the workers."""

@@ -1,0 +1,1 @@
+"""Lines along directions, in the workers."""

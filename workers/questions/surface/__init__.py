@@ -1,0 +1,1 @@
+"""Surfaces over a plane, in the workers."""

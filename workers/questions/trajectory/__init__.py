@@ -1,0 +1,1 @@
+"""The path of training on its plane, in the workers."""
