@@ -29,7 +29,7 @@ from service.domain.questions.curvature.result import array, has_map, has_spectr
 from service.domain.results import DatasetGrid, GridResult
 from service.domain.sampling import Sampling
 from service.exports.about import About
-from service.exports.path import path_of
+from service.exports.trajectory import path_of
 
 MEDIA_TYPE: Final = "application/x-hdf5"
 

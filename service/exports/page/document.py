@@ -19,7 +19,7 @@ from service.domain.results import GridResult
 from service.domain.sampling import Sampling
 from service.exports.about import About
 from service.exports.page.values import script_safe, values_of
-from service.exports.path import Step
+from service.exports.trajectory import Step
 
 MEDIA_TYPE: Final = "text/html"
 
