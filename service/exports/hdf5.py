@@ -23,11 +23,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.adaptive import Sampling
 from service.domain.cells import CellStatus
 from service.domain.networks import sentences
 from service.domain.questions.curvature.result import array, has_map, has_spectrum
 from service.domain.results import DatasetGrid, GridResult
-from service.domain.sampling import Sampling
 from service.exports.about import About
 from service.exports.trajectory import path_of
 
