@@ -22,7 +22,7 @@ from service.domain.problems import Problem
 from service.http.app import create_app, document
 from service.http.services import Services
 from service.jobs.routes import router as jobs_router
-from service.keys import service as key_service
+from service.keys import issuing as key_service
 from service.keys.routes import router as keys_router
 from service.landscapes.differences import router as differences_router
 from service.landscapes.editing import router as landscape_edits_router

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response, status
 
-from service.aliases import service
+from service.aliases import moving
 from service.aliases.schemas import AliasOut, AliasPage, MoveOut, MovePage, NewTarget
 from service.domain.ids import AliasName, ProjectName
 from service.http.dependencies import Principal, Transaction
@@ -46,7 +46,7 @@ def move_aliases(
     """Needs a key that may submit and was made with `can_promote`, or an administrator's. The move
     is on record: who, when, from what, to what. Asked for again it changes nothing.
     """
-    moved = service.move(
+    moved = moving.move(
         session,
         caller,
         request.headers,
@@ -91,7 +91,7 @@ def get(
     caller: Principal,
 ) -> AliasOut:
     """What it names now; its `ETag` serves to move it only if nobody else has."""
-    return _shown(service.get(session, caller, project, name), response)
+    return _shown(moving.get(session, caller, project, name), response)
 
 
 @router.get(
@@ -110,7 +110,7 @@ def history(
     cursor: Cursor = None,
 ) -> MovePage:
     """Newest first: who, when, from what, to what. A removed alias keeps its history."""
-    page = service.history(session, caller, project, name, cursor, limit)
+    page = moving.history(session, caller, project, name, cursor, limit)
     link_next(request, response, page.next_cursor)
     return MovePage(
         items=[
@@ -142,7 +142,7 @@ def remove(
     if_match: IfMatch = None,
 ) -> AliasOut:
     """Needs the right to move it. Answers with what it was; the history stays."""
-    return shown(service.remove(session, caller, request.headers, project, name))
+    return shown(moving.remove(session, caller, request.headers, project, name))
 
 
 def shown(alias: AliasRecord) -> AliasOut:
@@ -167,5 +167,5 @@ def shown(alias: AliasRecord) -> AliasOut:
 
 
 def _shown(alias: AliasRecord, response: Response) -> AliasOut:
-    response.headers["ETag"] = f'"{service.tag_of(alias)}"'
+    response.headers["ETag"] = f'"{moving.tag_of(alias)}"'
     return shown(alias)

@@ -13,7 +13,7 @@ from service.domain.ids import DisplayName, ProjectName
 from service.domain.problems import Problem
 from service.http.authentication import KeyHolder
 from service.inputs.bodies import field_errors
-from service.keys import service as key_service
+from service.keys import issuing as key_service
 from service.ledger import catalog, keys
 from service.ledger.catalog import Facet
 from service.ledger.records import KeyRecord, Role

@@ -24,7 +24,7 @@ from service.http.redirects import WRONG, local
 from service.inputs import lookup
 from service.inputs.bodies import field_errors
 from service.inputs.editing import EditIn
-from service.keys import service as key_service
+from service.keys import issuing as key_service
 from service.ledger import edits, jobs
 from service.ledger.records import Role
 

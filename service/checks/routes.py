@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from service.checks import service
+from service.checks import verdicts
 from service.checks.schemas import BaselineOut, CheckOut, CheckPage, NewCheck, rule_out
 from service.domain.gates.judging import Verdict
 from service.domain.ids import CheckId, LandscapeId, ProjectName
@@ -49,7 +49,7 @@ def make(
     other data, grids, directions, precision or buffers are refused as `not_comparable`, with every
     difference in the member `differences`.
     """
-    checked = service.check(session, caller, body, idempotency_key)
+    checked = verdicts.check(session, caller, body, idempotency_key)
     if checked.replayed:
         response.status_code = status.HTTP_200_OK
         response.headers["Idempotent-Replayed"] = "true"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from service.datasets import service
+from service.datasets import registration
 from service.datasets.schemas import ColumnOut, DatasetOut, DatasetPage, NewDataset, TargetsOut
 from service.domain.ids import DatasetId, DisplayName, ProjectName
 from service.http.dependencies import Principal, ServicesOf, Transaction
@@ -34,7 +34,7 @@ def register(
     dimension = samples. Every value is looked at once: NaN and infinities are refused, and the
     range of whole-number targets is recorded.
     """
-    dataset = service.register(services, caller, body)
+    dataset = registration.register(services, caller, body)
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
     return shown(dataset)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
 
-from service.directions import service
+from service.directions import saving
 from service.directions.schemas import EXAMPLES, NEW_DIRECTION, DirectionOut, DirectionPage
 from service.domain.ids import CheckpointId, DirectionId, ModelId, ProjectName
 from service.http.dependencies import Principal, ServicesOf, Transaction
@@ -52,7 +52,7 @@ def save(
     A gradient or an eigenvector is computed by the first job that uses it, which must have its
     data set among its own. Principal components are recorded by trajectory jobs.
     """
-    direction = service.save(services, caller, body)
+    direction = saving.save(services, caller, body)
     response.headers["Location"] = f"/v1/directions/{direction.id}"
     return shown(direction)
 
@@ -114,7 +114,7 @@ def tensors(
     """
     with services.database.transaction() as session:
         direction = lookup.direction(session, caller, direction_id)
-    digest = service.tensors_of(direction)
+    digest = saving.tensors_of(direction)
     size = services.store.size(digest)
     return StreamingResponse(
         services.store.open_range(digest, 0, size),

@@ -32,6 +32,10 @@ class FieldError:
         return {"pointer": self.pointer, "detail": self.detail}
 
 
+#: An answer lists so many faults at most, and counts the others.
+MOST_TOLD: Final = 50
+
+
 KINDS: Final[Mapping[str, Kind]] = {
     # the request
     "invalid_request": Kind(422, "The request is not valid"),
@@ -128,7 +132,8 @@ class Problem(Exception):
             "status": self.kind.status,
             "detail": self.detail,
             "code": self.code,
-            "errors": [error.to_json() for error in self.errors],
+            "errors": [error.to_json() for error in self.errors[:MOST_TOLD]],
+            **({"errors_left_out": left} if (left := len(self.errors) - MOST_TOLD) > 0 else {}),
             "retryable": self.kind.retryable,
             **self.extra,
         }

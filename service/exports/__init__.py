@@ -6,7 +6,7 @@ Owns the bytes of those files. Knows no HTTP, no database and no store; never dr
 from service.exports.about import About
 from service.exports.hdf5 import encode_hdf5
 from service.exports.page import encode_page, page_policy
-from service.exports.path import Step, path_of
+from service.exports.trajectory import Step, path_of
 from service.exports.vts import encode_vts
 
 __all__ = [

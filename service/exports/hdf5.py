@@ -23,13 +23,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.adaptive import Sampling
 from service.domain.cells import CellStatus
 from service.domain.networks import sentences
 from service.domain.questions.curvature.result import array, has_map, has_spectrum
 from service.domain.results import DatasetGrid, GridResult
-from service.domain.sampling import Sampling
 from service.exports.about import About
-from service.exports.path import path_of
+from service.exports.trajectory import path_of
 
 MEDIA_TYPE: Final = "application/x-hdf5"
 

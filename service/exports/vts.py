@@ -14,11 +14,11 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.adaptive import Sampling
 from service.domain.cells import CellStatus
 from service.domain.counted import samples_in_words
 from service.domain.networks import sentences
 from service.domain.results import DatasetGrid, GridResult
-from service.domain.sampling import Sampling
 from service.exports.about import About
 
 MEDIA_TYPE: Final = "application/vnd.vtk.structuredgrid+xml"

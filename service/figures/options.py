@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
+from service.domain.adaptive import ESTIMATED_ERROR, EVALUATED
 from service.domain.questions.curvature.result import is_point
 from service.domain.results import GridResult
-from service.domain.sampling import ESTIMATED_ERROR, EVALUATED
 
 
 class View(StrEnum):

@@ -24,9 +24,9 @@ from service.figures.networks import Marked, marked, place_sign, within
 from service.figures.numbers import labels, number
 from service.figures.options import FigureOptions, View
 from service.figures.page import MARGIN, Page
-from service.figures.path import PathDrawing
 from service.figures.scale import Scale, scale_of_metric
 from service.figures.shown import WORDS, Shown, shown
+from service.figures.trajectory import PathDrawing
 from service.figures.view import Draw, ViewRule
 from service.figures.voids import cell_edges, draw_voids
 

@@ -23,7 +23,6 @@ from service.figures.networks import Marked, marked, place_sign, value_there
 from service.figures.numbers import labels
 from service.figures.options import FigureOptions, View
 from service.figures.page import MARGIN, Page
-from service.figures.path import PathDrawing, heights_of
 from service.figures.plane import (
     center_meaning,
     center_name,
@@ -35,6 +34,7 @@ from service.figures.plane import (
 )
 from service.figures.scale import Scale, scale_of_metric
 from service.figures.shown import Shown, shown
+from service.figures.trajectory import PathDrawing, heights_of
 from service.figures.view import ViewRule
 from service.figures.voids import cell_edges
 

@@ -30,10 +30,10 @@ from service.figures.legend import Strip
 from service.figures.options import FigureOptions
 from service.figures.overlay import Named, Overlay
 from service.figures.page import MARGIN, Page
-from service.figures.path import PathDrawing, axis_names, sentences
 from service.figures.shown import chosen
 from service.figures.spectrum import map_sentences
 from service.figures.theme import THEMES
+from service.figures.trajectory import PathDrawing, axis_names, sentences
 from service.figures.views import VIEWS, view_of
 from service.figures.words import caption, network_names, overlay_caption, title
 

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.adaptive import is_interpolated
 from service.domain.cells import CellStatus
 from service.domain.results import DatasetGrid, DatasetTile, GridResult
-from service.domain.sampling import is_interpolated
 
 #: Statuses of cells without a value, in the words of a legend.
 WORDS: Final = {

@@ -9,7 +9,7 @@ from service.domain.results import DatasetGrid, GridResult
 from service.figures.drawing import Drawing
 from service.figures.options import FigureOptions, View
 from service.figures.page import Page
-from service.figures.path import PathDrawing
+from service.figures.trajectory import PathDrawing
 
 Draw = Callable[[Page, GridResult, FigureOptions, DatasetGrid, PathDrawing | None], Drawing]
 

@@ -18,7 +18,7 @@ from service.figures.legend import Entry
 from service.figures.numbers import number
 from service.figures.options import FigureOptions, View
 from service.figures.page import Page
-from service.figures.path import PathDrawing
+from service.figures.trajectory import PathDrawing
 from service.figures.view import ViewRule
 
 #: What of the weights lies within the axis, and in how many bars.

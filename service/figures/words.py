@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from service.domain.adaptive import Sampling
 from service.domain.cells import CellStatus
 from service.domain.counted import samples_in_words
 from service.domain.questions.curvature.result import is_point
 from service.domain.results import DatasetGrid, GridResult
-from service.domain.sampling import Sampling
 from service.figures.colorbar import metric_name
 from service.figures.numbers import number
 from service.figures.options import CURVATURE_METRICS, Caption, FigureOptions

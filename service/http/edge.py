@@ -19,7 +19,7 @@ from service.domain.problems import Problem
 from service.http.authentication import SHARED
 from service.http.metrics import Metrics
 from service.http.problems import internal_error, rendered
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("service.http.access")

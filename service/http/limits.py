@@ -19,6 +19,11 @@ from service.domain.problems import Problem
 #: Addresses of callers without a key are as many as somebody likes.
 _MOST_BUCKETS: Final = 20_000
 
+#: Of one object: metadata that people attach has the most.
+MOST_MEMBERS: Final = 1_000
+#: Of a whole body: a trajectory of the largest size names its checkpoints in half of them.
+MOST_VALUES: Final = 20_000
+
 _BODIED: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -153,7 +158,8 @@ def read_json(body: bytes) -> Any:
 
     Raises:
         Problem: `malformed_json`: no JSON, another encoding, NaN or infinities, nested too deeply,
-            a number of thousands of digits, or half of a surrogate pair.
+            a number of thousands of digits, or half of a surrogate pair; `body_too_large` for more
+            members or values than any schema asks for.
     """
     try:
         text = body.decode("utf-8")
@@ -171,7 +177,36 @@ def read_json(body: bytes) -> Any:
         raise _malformed("it is nested too deeply") from None
     except ValueError as error:
         raise _malformed(str(error)) from None
+    _require_modest(value)
     return value
+
+
+def _require_modest(value: Any) -> None:
+    """Holds a body's shape to what a schema could ask for, before anything looks at its members.
+
+    Raises:
+        Problem: `body_too_large`.
+    """
+    waiting, seen = [value], 0
+    while waiting:
+        one = waiting.pop()
+        seen += 1
+        if isinstance(one, dict):
+            if len(one) > MOST_MEMBERS:
+                raise _too_wide(f"an object in it has {len(one)} members", MOST_MEMBERS)
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
+        if seen + len(waiting) > MOST_VALUES:
+            raise _too_wide(f"it holds more than {MOST_VALUES} values", MOST_VALUES)
+
+
+def _too_wide(what: str, most: int) -> Problem:
+    return Problem(
+        "body_too_large",
+        f"the body is too wide: {what}; at most {most} are read. Put large data into an object "
+        "(PUT /v1/objects/…) and name its digest",
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:

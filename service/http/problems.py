@@ -58,6 +58,7 @@ def rendered(problem: Problem, scope: Scope) -> Response:
     body["detail"] = _shortened(body["detail"])
     for error in body["errors"]:
         error["detail"] = _shortened(error["detail"])
+        error["pointer"] = _shortened(error["pointer"])
     return Response(
         # ASCII: details may quote text that is no valid Unicode
         json.dumps(body),
@@ -80,13 +81,12 @@ def of_validation(error: RequestValidationError) -> Problem:
 
     Pointers are RFC 6901: into the body, or `/<name>` of a parameter.
     """
-    found: list[FieldError] = []
+    distinct: dict[FieldError, None] = {}
     for one in error.errors():
         if one["type"] == "json_invalid":
             return Problem("malformed_json", f"the body is not JSON: {one['ctx']['error']}")
-        for fault in _faults(one, error.body):
-            if fault not in found:
-                found.append(fault)
+        distinct.update(dict.fromkeys(_faults(one, error.body)))
+    found = list(distinct)
     first = found[0]
     more = f" (and {len(found) - 1} more faults)" if len(found) > 1 else ""
     return Problem(

@@ -7,7 +7,7 @@ RFC 6901 pointer into the body as it was sent. Owns that translation and nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,20 +73,19 @@ def read(adapter: TypeAdapter[Any], body: Any) -> Any:
 
 def field_errors(errors: Sequence[ErrorDetails], body: Any) -> list[FieldError]:
     """One `FieldError` for each fault of the branch that was meant, in the body's own terms."""
-    found: list[FieldError] = []
-    for error in errors:
-        located = _locate(error, body)
-        if located is not None and located not in found:
-            found.append(located)
-    faulty = {e.pointer for e in found}
+    # each fault once, in order, without looking through those before it: a caller chooses how many
+    found = dict.fromkeys(
+        located for error in errors if (located := _locate(error, body)) is not None
+    )
+    above = {parent for e in found for parent in _parents(e.pointer)}
     # "too short" after bad items says nothing that the items' own errors do not
-    return [
-        e
-        for e in found
-        if not (
-            e.detail == "must not be empty" and any(p.startswith(e.pointer + "/") for p in faulty)
-        )
-    ]
+    return [e for e in found if not (e.detail == "must not be empty" and e.pointer in above)]
+
+
+def _parents(pointer: str) -> Iterator[str]:
+    while pointer:
+        pointer = pointer.rpartition("/")[0]
+        yield pointer
 
 
 def pointer_of(parts: Sequence[str | int]) -> str:

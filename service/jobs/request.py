@@ -22,8 +22,8 @@ from service.inputs.finding import Found
 from service.inputs.lookup import Caller
 from service.inputs.recording import Needs, Origin
 from service.inputs.signatures import sockets_of
-from service.jobs import path
-from service.jobs.path import Run
+from service.jobs import runs
+from service.jobs.runs import Run
 from service.ledger.records import CheckpointRecord, DatasetRecord, DirectionRecord
 
 
@@ -85,20 +85,20 @@ def judge(
     """
     origin = _origin(references, found, caller)
     _require_recalibratable(spec, origin)
-    runs = path.runs_of(references.runs, found, origin) if references.runs else ()
+    chosen = runs.runs_of(references.runs, found, origin) if references.runs else ()
     for named in references.datasets:
         recording.require_evaluable(origin, found.datasets[named.id], named.at)
     datasets = tuple(found.datasets[named.id] for named in references.datasets)
     question.require_possible(spec, origin.model.signature or {})
     fitting = _Fitting(found, origin, datasets)
-    made = question.axes_of_path(spec, [c.id for run in runs for c in run.checkpoints])
+    made = question.axes_of_path(spec, [c.id for run in chosen for c in run.checkpoints])
     return Inputs(
         origin,
         None if references.target is None else found.checkpoints[references.target.id],
         datasets,
         {axis: Wanted(direction, None, Needs(), "") for axis, direction in made.items()}
         | {axis: fitting.direction(asked) for axis, asked in references.directions.items()},
-        runs,
+        chosen,
     )
 
 
@@ -116,7 +116,7 @@ def require_two_directions(question: Question[QuestionSpec], specs: Mapping[str,
 def _origin(references: References, found: Found, caller: Caller) -> Origin:
     if references.origin is None:
         first = references.runs[0]
-        origin = path.origin_of(references.runs, found)
+        origin = runs.origin_of(references.runs, found)
         lookup.may_submit(caller, origin.model.project, f"{first.at}/model")
         return origin
     checkpoint = found.checkpoints[references.origin.id]

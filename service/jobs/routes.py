@@ -19,7 +19,7 @@ from service.http.services import Services
 from service.inputs import lookup
 from service.inputs.bodies import Exact
 from service.inputs.lookup import Caller
-from service.jobs import following, service
+from service.jobs import following, submission
 from service.jobs.notes import notes_of
 from service.jobs.schemas import EventList, JobKind, JobOut, JobPage
 from service.jobs.shown import shown, shown_event
@@ -76,7 +76,7 @@ async def submit(
     `Idempotent-Replayed: true`.
     """
     seconds = following.preferred_wait(prefer)
-    submitted = await run_in_threadpool(service.submit, services, caller, body, idempotency_key)
+    submitted = await run_in_threadpool(submission.submit, services, caller, body, idempotency_key)
     job = submitted.job
     if seconds:
         response.headers["Preference-Applied"] = f"wait={seconds:g}"

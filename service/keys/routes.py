@@ -8,7 +8,7 @@ from service.domain.ids import KeyId
 from service.http.dependencies import Administrator, Principal, Transaction
 from service.http.documentation import problems
 from service.http.paging import Cursor, Limit, link_next
-from service.keys import service
+from service.keys import issuing
 from service.keys.schemas import KeyOut, KeyPage, MadeKey, NewKey
 from service.ledger import keys
 from service.ledger.records import KeyRecord
@@ -24,7 +24,7 @@ router = APIRouter(tags=["keys"])
 )
 def make(body: NewKey, response: Response, session: Transaction, caller: Administrator) -> MadeKey:
     """The secret is in this answer and nowhere else: only its hash is kept."""
-    key, secret = service.make(
+    key, secret = issuing.make(
         session,
         name=body.name,
         role=body.role,
@@ -65,7 +65,7 @@ def me(caller: Principal) -> KeyOut:
 )
 def get(key_id: KeyId, session: Transaction, _caller: Administrator) -> KeyOut:
     """Without its secret."""
-    return shown(service.get(session, key_id))
+    return shown(issuing.get(session, key_id))
 
 
 @router.delete(
@@ -75,7 +75,7 @@ def get(key_id: KeyId, session: Transaction, _caller: Administrator) -> KeyOut:
 )
 def revoke(key_id: KeyId, session: Transaction, caller: Administrator) -> KeyOut:
     """At once and for good. Doing it again changes nothing."""
-    return shown(service.revoke(session, key_id, caller.key.id))
+    return shown(issuing.revoke(session, key_id, caller.key.id))
 
 
 def shown(key: KeyRecord) -> KeyOut:

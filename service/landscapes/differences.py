@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.domain.adaptive import Sampling
 from service.domain.cells import CellStatus
 from service.domain.definitions import unlike
 from service.domain.digests import digest_json
@@ -20,7 +21,6 @@ from service.domain.ids import LandscapeId
 from service.domain.networks import anchor_at
 from service.domain.problems import Problem
 from service.domain.results import DatasetGrid, DatasetTile, GridResult
-from service.domain.sampling import Sampling
 from service.figures import Caption
 from service.http.dependencies import Principal, ServicesOf
 from service.http.documentation import problems

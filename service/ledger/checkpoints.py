@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.domain.problems import Problem
 from service.ledger import models, objects
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
 from service.ledger.records import CheckpointRecord, Page
 from service.ledger.sqltext import json, one, record, records, run

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
 from service.ledger.records import CheckRecord, LandscapeRecord, Page
 from service.ledger.sqltext import json, record, records

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.ledger import objects
 from service.ledger import projects as project_names
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
 from service.ledger.records import DatasetRecord, Page
 from service.ledger.sqltext import json, one, record, records

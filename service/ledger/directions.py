@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from service.domain.problems import Problem
 from service.ledger import objects
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
 from service.ledger.records import DirectionRecord, Page
 from service.ledger.sqltext import json, one, record, records

@@ -19,7 +19,7 @@ from service.domain.units import UnitKind
 from service.ledger import endings, outbox
 from service.ledger import events as history
 from service.ledger import projects as project_names
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
 from service.ledger.records import (
     EventRecord,

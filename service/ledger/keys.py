@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from service.domain.ids import is_id
 from service.domain.problems import Problem
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
 from service.ledger.records import KeyRecord, Page, Role
 from service.ledger.sqltext import one, record, records, run

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.ledger import catalog
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.paging import DEFAULT_LIMIT
 from service.ledger.records import JobRecord, LandscapeRecord, NewLandscape, Page
 from service.ledger.sqltext import json, one, record

@@ -12,7 +12,7 @@ from service.domain.problems import Problem
 from service.domain.questions.table import INGEST
 from service.ledger import endings, jobs, objects, outbox
 from service.ledger import projects as project_names
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
 from service.ledger.records import JobRecord, ModelRecord, NewJob, Page
 from service.ledger.sqltext import json, one, record, records, rows, run

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from service.domain.problems import Problem
 from service.domain.rights import RightsRule
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.records import KeyRecord, PersonRecord
 from service.ledger.sqltext import one, record, run
 

@@ -16,7 +16,7 @@ from service.domain.questions.table import read_plan
 from service.domain.units import UnitKind
 from service.ledger import endings, events, failures, landscapes, models, objects, outbox
 from service.ledger.fencing import hold
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.records import JobRecord, LandscapeRecord, NewLandscape, UnitRecord
 from service.ledger.sqltext import json, one, rows, run
 from service.ledger.tables import units as units_table

@@ -24,7 +24,7 @@ from service.ledger.sqltext import run
 _RUNNING: Final = threading.Lock()
 
 
-def upgrade(database_url: str) -> None:
+def upgrade(database_url: str, revision: str = "head") -> None:
     """Brings the database to the newest revision. Safe to repeat and to run from several processes.
 
     Raises:
@@ -39,7 +39,7 @@ def upgrade(database_url: str) -> None:
         with _RUNNING, engine.connect() as connection:
             configuration = _configuration()
             configuration.attributes["connection"] = connection
-            command.upgrade(configuration, "head")
+            command.upgrade(configuration, revision)
     except exc.OperationalError as error:
         raise Problem(
             "unavailable", "the database could not be migrated: " + str(error.orig).strip()

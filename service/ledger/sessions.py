@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.records import KeyRecord, SessionRecord, from_row
 from service.ledger.sqltext import one, record, run
 

@@ -15,7 +15,7 @@ from service.http.paging import Cursor, Limit, link_next
 from service.inputs import lookup
 from service.ledger import models
 from service.ledger.records import ModelRecord
-from service.models import service
+from service.models import registration
 from service.models.checkpoints.routes import router as checkpoints_router
 from service.models.schemas import ModelOut, ModelPage, NewModel, SignatureOut
 
@@ -41,7 +41,7 @@ def register(
     The program is a standard `torch.export` archive, read by our own reader: nothing in it is
     executed. A refusal names the rule (`reason`) and the place in the archive.
     """
-    model = service.register(services, caller, body)
+    model = registration.register(services, caller, body)
     response.headers["Location"] = f"/v1/models/{model.id}"
     return shown(model)
 

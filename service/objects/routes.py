@@ -16,7 +16,7 @@ from service.http.dependencies import Principal, ServicesOf, Submitter
 from service.http.documentation import problems
 from service.http.etag import FOR_EVER, none_match
 from service.ledger.records import ObjectRecord
-from service.objects import ranges, service
+from service.objects import intake, ranges
 from service.objects.incoming import IncomingBody, too_large
 from service.objects.schemas import ObjectOut
 
@@ -80,7 +80,7 @@ async def put(
     pump = asyncio.create_task(body.pump())
     try:
         stored, new = await anyio.to_thread.run_sync(
-            service.take_in, services, caller, digest, body, size, limiter=_limiter()
+            intake.take_in, services, caller, digest, body, size, limiter=_limiter()
         )
     finally:
         # refused half-way, or cancelled: the other side must not wait for ever
@@ -105,7 +105,7 @@ async def put(
 )
 def head(digest: DigestPath, services: ServicesOf, caller: Principal) -> Response:
     """Ask before sending: what is here and visible to the key need not be sent again."""
-    found = service.find(services, caller, digest)
+    found = intake.find(services, caller, digest)
     return Response(media_type=_BINARY, headers=_headers(found) | _length(found.size))
 
 
@@ -126,7 +126,7 @@ def get(digest: DigestPath, request: Request, services: ServicesOf, caller: Prin
     A whole download is verified on the way: if the stored bytes were damaged, it breaks off before
     its end.
     """
-    found = service.find(services, caller, digest)
+    found = intake.find(services, caller, digest)
     headers = _headers(found)
     if not none_match(request.headers, digest):
         return Response(status_code=304, headers=headers)

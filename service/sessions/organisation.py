@@ -25,7 +25,7 @@ from service.identity.fetching import unavailable
 from service.identity.tokens import refused
 from service.ledger import audit, people, sessions
 from service.ledger.records import KeyRecord, SessionRecord
-from service.sessions import service
+from service.sessions import signing_in
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def finished(
     if key is None:
         raise Problem("forbidden", "no rule gives this person access")
     with services.database.transaction() as session:
-        return service.opened(session, key, before=before, settings=services.settings)
+        return signing_in.opened(session, key, before=before, settings=services.settings)
 
 
 def _known(services: Services, issuer: str, subject: str, claims: Claims) -> KeyRecord | None:

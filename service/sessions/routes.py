@@ -18,7 +18,7 @@ from service.http.dependencies import Principal, ServicesOf, Transaction
 from service.http.forms import Form
 from service.http.redirects import local, to_sign_in
 from service.http.services import Services
-from service.sessions import organisation, service
+from service.sessions import organisation, signing_in
 from service.sessions.organisation import ATTEMPT_SECONDS, CALLBACK, Attempt
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def sign_in(request: Request, form: Form, session: Transaction, services: Servic
     """Takes the fields `key` and `next`."""
     cookie = session_cookie(secure=services.settings.is_https)
     target = form.get("next")
-    opened = service.sign_in(
+    opened = signing_in.sign_in(
         session,
         form.get("key", ""),
         before=cookie.read(request.headers.get("cookie")),
@@ -64,7 +64,7 @@ def sign_out(
     cookie = session_cookie(secure=services.settings.is_https)
     secret = cookie.read(request.headers.get("cookie"))
     if secret is not None:
-        service.sign_out(session, secret)
+        signing_in.sign_out(session, secret)
     answer = to_sign_in()
     cookie.clear(answer)
     return answer

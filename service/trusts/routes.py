@@ -13,7 +13,7 @@ from service.http.documentation import problems
 from service.http.paging import Cursor, Limit, link_next
 from service.ledger import trusts
 from service.ledger.records import TrustRecord
-from service.trusts import service
+from service.trusts import trusting
 from service.trusts.schemas import Exchange, Exchanged, NewTrust, TrustOut, TrustPage
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def exchange(body: Exchange, services: ServicesOf) -> Exchanged:
     ends with the trust. Every token is exchanged once.
     """
     try:
-        key, secret, trust = service.exchange(services, body.token, body.project)
+        key, secret, trust = trusting.exchange(services, body.token, body.project)
     except Problem as problem:
         # for those who look for attacks, or for why a job fails
         log.warning("a token was not exchanged: %s: %s", problem.code, problem.detail)
@@ -72,7 +72,7 @@ def trust(
     issuer before there is a token.
     """
     loopback = services.settings.oidc_loopback
-    made = service.trust(session, body, by=caller.key.id, loopback=loopback)
+    made = trusting.trust(session, body, by=caller.key.id, loopback=loopback)
     response.headers["Location"] = f"/v1/identity/trusts/{made.id}"
     return shown(made)
 
@@ -103,7 +103,7 @@ def list_trusts(
 )
 def get(trust_id: TrustId, session: Transaction, _caller: Administrator) -> TrustOut:
     """What its tokens have to say."""
-    return shown(service.get(session, trust_id))
+    return shown(trusting.get(session, trust_id))
 
 
 @router.delete(
@@ -113,7 +113,7 @@ def get(trust_id: TrustId, session: Transaction, _caller: Administrator) -> Trus
 )
 def revoke(trust_id: TrustId, session: Transaction, caller: Administrator) -> TrustOut:
     """At once and for good, with the keys that came of it. Doing it again changes nothing."""
-    return shown(service.revoke(session, trust_id, caller.key.id))
+    return shown(trusting.revoke(session, trust_id, caller.key.id))
 
 
 def shown(trust: TrustRecord) -> TrustOut:

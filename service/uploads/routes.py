@@ -12,7 +12,7 @@ from service.http.documentation import problems
 from service.http.services import Services
 from service.ledger.records import UploadRecord
 from service.store.keys import upload_key
-from service.uploads import service
+from service.uploads import transfer
 from service.uploads.schemas import NewUpload, PartOut, UploadOut
 
 router = APIRouter(tags=["uploads"])
@@ -30,7 +30,7 @@ def begin(
     """Answers with an address in the object store for each part; PUT the parts there, several at
     once if you like, and complete the upload.
     """
-    upload = service.begin(services, caller, body.digest, body.size)
+    upload = transfer.begin(services, caller, body.digest, body.size)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
     return shown(services, upload)
 
@@ -42,7 +42,7 @@ def begin(
 )
 def get(upload_id: UploadId, services: ServicesOf, caller: Principal) -> UploadOut:
     """With fresh addresses for its parts. Only the key that began it may see it."""
-    return shown(services, service.find(services, caller, upload_id))
+    return shown(services, transfer.find(services, caller, upload_id))
 
 
 @router.post(
@@ -61,7 +61,7 @@ def complete(upload_id: UploadId, services: ServicesOf, caller: Submitter) -> Up
     """The bytes are read back and verified before they can be used, which takes a while for large
     files. Completing a completed upload changes nothing.
     """
-    return shown(services, service.complete(services, caller, upload_id))
+    return shown(services, transfer.complete(services, caller, upload_id))
 
 
 @router.delete(
@@ -71,7 +71,7 @@ def complete(upload_id: UploadId, services: ServicesOf, caller: Submitter) -> Up
 )
 def abort(upload_id: UploadId, services: ServicesOf, caller: Submitter) -> UploadOut:
     """Removes what was sent. Uploads that nobody completes are given up after two days."""
-    return shown(services, service.abort(services, caller, upload_id))
+    return shown(services, transfer.abort(services, caller, upload_id))
 
 
 def shown(services: Services, upload: UploadRecord) -> UploadOut:

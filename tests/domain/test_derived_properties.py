@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from service.domain.adaptive import ESTIMATED_ERROR, EVALUATED
 from service.domain.cells import CellStatus
 from service.domain.results import GridResult
-from service.domain.sampling import ESTIMATED_ERROR, EVALUATED
 from tests.domain.grids_of import curve_of, surface_of
 from tests.support.measured import measure
 

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
-from service.domain.derived.measures import ANY, LINE, PLANE
+from service.domain.derived.grid import ANY, PLANE
+from service.domain.questions.interpolation.measures import MEASURES as LINE
 from service.domain.results import GridResult
 from tests.domain.grids_of import curve_of, surface_of
 from tests.support.measured import measure
@@ -22,7 +23,7 @@ Field = Callable[[Array, Array], Array]
 
 X = np.linspace(-1, 1, 81)
 Y = np.linspace(-1, 1, 61)
-MEASURES = sorted({*ANY, *PLANE})
+MEASURES = sorted({rule.name for rule in (*ANY, *PLANE)})
 
 
 def tilted(a: Array, b: Array) -> Array:
@@ -74,7 +75,7 @@ def test_every_shape_has_every_measure_or_its_reason(nx: int, ny: int) -> None:
 def test_every_curve_has_every_measure_or_its_reason(num: int) -> None:
     x = np.linspace(0, 1, num) if num > 1 else np.array([0.5])
     derived = measure(curve_of(lambda a: 1 + a**2, x))
-    require_sound(derived, sorted({*ANY, *LINE}))
+    require_sound(derived, sorted({rule.name for rule in (*ANY, *LINE)}))
     assert derived["barrier"]["value"] == 0.0
 
 

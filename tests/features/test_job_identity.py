@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.losses import LossOptions
 from service.domain.questions.table import job_spec
-from service.jobs.identity import Direction, Program, Samples, input_digest
+from service.jobs.digest import Direction, Program, Samples, input_digest
 
 LINE: dict[str, Any] = {
     "kind": "interpolation",

@@ -12,7 +12,7 @@ import pytest
 from service.domain import definitions
 from service.domain.definitions import DEFINITIONS, FIRST
 from service.http.services import Services
-from service.jobs import identity
+from service.jobs import digest
 from service.ledger import directions
 from tests.features.by_hand import ByHand
 from tests.features.caller import Caller, problem
@@ -38,7 +38,7 @@ def earlier_release() -> Iterator[None]:
     """Questions and directions named as a release of older definitions names them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(definitions, "DEFINITIONS", FIRST)
-        patch.setattr(identity, "DEFINITIONS", FIRST)
+        patch.setattr(digest, "DEFINITIONS", FIRST)
         yield
 
 

@@ -34,7 +34,7 @@ TRESPASSES: Final = (
     Trespass("domain-is-pure", "service/domain/ids.py", "import time"),
     Trespass("domain-is-pure", "service/domain/ids.py", "import socket"),
     # 2: features do not know each other; HTTP does not know them; nobody above knows processes
-    Trespass("service-rows", "service/keys/service.py", "import service.jobs.service"),
+    Trespass("service-rows", "service/keys/service.py", "import service.jobs.submission"),
     Trespass("service-rows", "service/aliases/routes.py", "import service.jobs.schemas"),
     Trespass("service-rows", "service/http/app.py", "import service.jobs.routes"),
     Trespass("service-rows", "service/inputs/plain.py", "import service.http.app"),
@@ -64,7 +64,7 @@ TRESPASSES: Final = (
     Trespass("celery-in-dispatch", "workers/supervisor.py", "import celery"),
     # 4: workers know no HTTP, no feature, and of the service only what is named
     Trespass("service-for-workers", "workers/steps/prepare.py", "import service.inputs.plain"),
-    Trespass("service-for-workers", "workers/supervisor.py", "import service.jobs.service"),
+    Trespass("service-for-workers", "workers/supervisor.py", "import service.jobs.submission"),
     Trespass("service-for-workers", "workers/app.py", "import service.http.app"),
     Trespass("service-for-workers", "workers/steps/tile.py", "import service.identity"),
     Trespass("service-for-workers", "workers/sampling/design.py", "import service.ledger.jobs"),

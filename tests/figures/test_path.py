@@ -10,7 +10,7 @@ from matplotlib.patches import FancyArrowPatch
 from mpl_toolkits.mplot3d.art3d import Line3D
 
 from service.domain.questions.trajectory.result import Trajectory
-from service.figures.path import axis_names, percent, sentences
+from service.figures.trajectory import axis_names, percent, sentences
 from tests.figures.paths import cases
 from tests.figures.sight import look
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from service.domain.adaptive import ESTIMATED_ERROR, EVALUATED, Sampling
 from service.domain.results import GridResult
-from service.domain.sampling import ESTIMATED_ERROR, EVALUATED, Sampling
 from service.figures import FigureOptions, View, view_of
 from tests.figures.cases import Case, bowl, plane_of, span
 from tests.figures.sight import look

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from service.settings import Settings
-from service.uploads.service import clean_up
+from service.uploads.transfer import clean_up
 from tests.features.caller import Caller, problem
 from tests.support.servers import libpq
 from tests.support.serving import Serving, serving

@@ -22,7 +22,7 @@ from service.ledger import (
     projects,
     uploads,
 )
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.records import KeyRecord, Role
 from tests.ledger.test_claims import together
 from tests.ledger.world import SIGNATURE, World, digest

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from service.domain.ids import is_id
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 
 
 def test_ids_of_one_millisecond_grow() -> None:

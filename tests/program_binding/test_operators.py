@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp, vjp, vmap
 
-from service.programs.schema import allowed, schema_of
+from service.programs.schema import schema_of
 from service.programs.targets import anew
 from tests.program_binding.operators import TABLE
 from tests.program_binding.operators.case import OperatorCase, weights_for
+from tests.programs.test_allowlist import ALLOWED
 
 Point = Mapping[str, Tensor]
 Function = Callable[[Point], Tensor]
@@ -38,12 +39,12 @@ _MISSING: Final = (NotImplementedError, RuntimeError)
 NEVER_IN_A_GRAPH: Final = {
     **{
         name: "a dropout in evaluation mode is left out, in training mode refused"
-        for name in allowed()
+        for name in ALLOWED
         if "dropout" in name
     },
     **{
         name: "states something about sizes and has no result"
-        for name in allowed()
+        for name in ALLOWED
         if "_assert" in name or "constrain_range" in name
     },
     "aten.to.device": "a copy to a device is read as one to a type",
@@ -62,8 +63,8 @@ def _writes_in_place(name: str) -> bool:
 
 def test_the_table_covers_the_list() -> None:
     covered = {case.operator for case in TABLE}
-    in_place = {name for name in allowed() if _writes_in_place(name)} - set(NEVER_IN_A_GRAPH)
-    rest = set(allowed()) - in_place - set(NEVER_IN_A_GRAPH)
+    in_place = {name for name in ALLOWED if _writes_in_place(name)} - set(NEVER_IN_A_GRAPH)
+    rest = set(ALLOWED) - in_place - set(NEVER_IN_A_GRAPH)
     assert rest == covered
     written = {"aten.detach_.default", *in_place}
     assert {anew(name) for name in written} <= covered

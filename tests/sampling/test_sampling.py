@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.interpolate import RBFInterpolator
 
+from service.domain.adaptive import Sampling
 from service.domain.cells import CellStatus
-from service.domain.sampling import Sampling
 from tests.sampling.surfaces import Floats, sample
 from workers.sampling import radial
 from workers.sampling.design import first_round

@@ -19,7 +19,7 @@ from service.domain.digests import digest_bytes
 from service.domain.problems import Problem
 from service.embedded import processes
 from service.embedded.s3 import S3
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.settings import Settings
 from service.store.keys import figure_key, upload_key
 from service.store.objects import ObjectStore

@@ -12,7 +12,7 @@ import pytest
 
 from service.domain.digests import digest_bytes
 from service.domain.problems import Problem
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.settings import Settings
 from service.store.keys import upload_key
 from service.store.objects import ObjectStore

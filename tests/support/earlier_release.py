@@ -29,12 +29,14 @@ class Expected:
     """What the earlier release said.
 
     Attributes:
-        landscapes: by name: the id and the SHA-256 of `data.json` and `data.npz` as served.
+        landscapes: by name: the id and the SHA-256 of `data.npz` as served.
+        served: by name: `data.json` as served.
         queued: by name: the id of a job that had not finished, and its question's digest.
     """
 
     landscapes: Mapping[str, Mapping[str, str]]
     queued: Mapping[str, Mapping[str, str]]
+    served: Mapping[str, bytes]
 
 
 def restore(database_url: str, s3: Mapping[str, str], bucket: str) -> Expected:
@@ -48,8 +50,9 @@ def restore(database_url: str, s3: Mapping[str, str], bucket: str) -> Expected:
                 data = archive.read(name)
                 store.put_object(bucket, name, io.BytesIO(data), len(data))
         expected = json.loads(archive.read("expected.json"))
+        served = {name: archive.read(f"served/{name}.json") for name in expected["landscapes"]}
     schema.upgrade(database_url)
-    return Expected(expected["landscapes"], expected["queued"])
+    return Expected(expected["landscapes"], expected["queued"], served)
 
 
 def _rows(database_url: str, tables: Mapping[str, list[dict[str, Any]]]) -> None:

@@ -149,9 +149,26 @@ def group_norm_with_statistics(
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A group norm, the means and 1/σ that it divides by, both of shape (samples, groups)."""
+    require_sizes(x, samples, channels, positions)
     grouped = x.reshape(samples, groups, -1)
     variance, mean = torch.var_mean(grouped, 2, correction=0)
     return group_norm(x, groups, weight, bias, eps), mean, torch.rsqrt(variance + eps)
+
+
+def require_sizes(x: Tensor, samples: int, channels: int, positions: int) -> None:
+    """Holds the sizes that a kernel is told against those that there are.
+
+    PyTorch compares their product alone, in 64 bits, which it can leave.
+
+    Raises:
+        ValueError: they differ.
+    """
+    there = (*x.shape[:2], math.prod(x.shape[2:])) if x.dim() >= 2 else tuple(x.shape)
+    if there != (samples, channels, positions):
+        raise ValueError(
+            f"a group norm is told of {samples} × {channels} × {positions} numbers; its input is "
+            f"{list(x.shape)}"
+        )
 
 
 def group_norm(

@@ -19,7 +19,7 @@ from torch import Tensor
 from service.programs.graph import UNUSED, Arg, Graph, Node, TensorRef
 from service.programs.refusal import ProgramRefused
 from service.programs.schema import schema_of
-from workers.program.derivatives import FORMS
+from workers.program.derivatives import FORMS, require_sizes
 from workers.program.literals import Situation
 
 _ATTENTION: Final = "aten.scaled_dot_product_attention.default"
@@ -338,6 +338,21 @@ def _copied(tensor: Tensor, source: Tensor, non_blocking: bool = False) -> Tenso
     return source.to(tensor.dtype).expand_as(tensor).clone()
 
 
+def _native_group_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    samples: int,
+    channels: int,
+    positions: int,
+    groups: int,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """PyTorch's own, which believes the sizes that it is told."""
+    require_sizes(x, samples, channels, positions)
+    return torch.native_group_norm(x, weight, bias, samples, channels, positions, groups, eps)
+
+
 #: PyTorch's own Python functions of the commonest operators: the same kernels, called quicker.
 _DIRECT: Final[Mapping[str, Callable[..., Any]]] = {
     "aten.conv1d.default": torch.conv1d,
@@ -345,6 +360,7 @@ _DIRECT: Final[Mapping[str, Callable[..., Any]]] = {
     "aten.conv3d.default": torch.conv3d,
     "aten.linear.default": torch.nn.functional.linear,
     "aten.batch_norm.default": torch.batch_norm,
+    "aten.native_group_norm.default": _native_group_norm,
     "aten.relu.default": torch.relu,
     "aten.add.Tensor": torch.add,
     "aten.mul.Tensor": torch.mul,

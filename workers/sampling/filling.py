@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from service.domain.adaptive import ESTIMATED_ERROR, EVALUATED, Sampling
 from service.domain.cells import CellStatus
 from service.domain.results import DatasetGrid, GridResult
-from service.domain.sampling import ESTIMATED_ERROR, EVALUATED, Sampling
 from workers.sampling.estimate import STATED, Estimate, Mask
 from workers.sampling.radial import Floats, interpolate
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from service.domain.adaptive import Sampling
 from service.domain.counted import counted_provenance
 from service.domain.derived.measures import measure
 from service.domain.plan import JobPlan
 from service.domain.questions.question import Question
 from service.domain.questions.table import question_of
 from service.domain.results import GridResult, Tile, assemble, encode_npz
-from service.domain.sampling import Sampling
 from service.ledger import units
 from service.ledger.records import NewLandscape, UnitRecord
 from workers.cache import Held

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from service.domain.derived import basin, curvature, ends, extremes, minima
+from service.domain.derived import basin, convexity, ends, extremes, minima
 from service.domain.derived.rule import Reads, Rule
 
 #: Of every line and plane.
 ANY: Final = (
     Rule("minimum", "Minimum", Reads.CELL, extremes.minimum),
     Rule("maximum", "Maximum", Reads.CELL, extremes.maximum),
-    Rule("roughness", "Roughness", Reads.SHAPE, curvature.roughness),
-    Rule("nonconvex_share", "Non-convex share", Reads.SHAPE, curvature.nonconvex_share),
+    Rule("roughness", "Roughness", Reads.SHAPE, convexity.roughness),
+    Rule("nonconvex_share", "Non-convex share", Reads.SHAPE, convexity.nonconvex_share),
     Rule("local_minima", "Local minima", Reads.SHAPE, minima.local_minima),
 )
 CENTER: Final = Rule("center_loss", "Loss at the centre", Reads.ANCHORS, ends.center_loss)

@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.adaptive import ESTIMATED_ERROR
 from service.domain.cells import CellStatus
 from service.domain.results import DatasetGrid
-from service.domain.sampling import ESTIMATED_ERROR
 
 #: Four unit roundoffs of float32, relative to the loss.
 ROUNDING: Final = 2.0**-22

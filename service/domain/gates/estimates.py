@@ -57,7 +57,7 @@ def tolerance_of(derived: Mapping[str, Any]) -> float | None:
     """Of the loss in cells that were interpolated, relative; None where every cell was evaluated.
 
     Args:
-        derived: a landscape's, as `service.domain.sampling` completes them.
+        derived: a landscape's, as `service.domain.adaptive` completes them.
     """
     sampling = derived.get("sampling")
     if not isinstance(sampling, Mapping) or sampling.get("mode") != "adaptive":

@@ -13,13 +13,13 @@ from html import escape
 from importlib import resources
 from typing import Any, Final
 
+from service.domain.adaptive import Sampling
 from service.domain.counted import samples_in_words
 from service.domain.definitions import outdated
 from service.domain.results import GridResult
-from service.domain.sampling import Sampling
 from service.exports.about import About
 from service.exports.page.values import script_safe, values_of
-from service.exports.path import Step
+from service.exports.trajectory import Step
 
 MEDIA_TYPE: Final = "text/html"
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service.domain.cells import CellStatus
 from service.domain.networks import Networks
 from service.domain.results import DatasetGrid, GridResult
-from service.exports.path import Step
+from service.exports.trajectory import Step
 
 #: More would make a page of tens of megabytes that no browser turns smoothly.
 MOST_CELLS: Final = 1_000_000

@@ -10,7 +10,7 @@ from service.domain.ids import LandscapeId, ProjectName, ShareId
 from service.http.dependencies import Principal, ServicesOf, Submitter, Transaction
 from service.http.documentation import problems
 from service.http.paging import Cursor, Limit, link_next
-from service.landscapes.sharing import service
+from service.landscapes.sharing import links
 from service.landscapes.sharing.schemas import MadeShare, NewShare, ShareOut, SharePage
 from service.ledger import shares
 from service.ledger.records import ShareRecord
@@ -45,7 +45,7 @@ def share(
     Off until an administrator turns it on for the project. The link is in this answer and nowhere
     else: only its hash is kept.
     """
-    made, url = service.share(services, caller, landscape_id, body.figure, body.expires_in)
+    made, url = links.share(services, caller, landscape_id, body.figure, body.expires_in)
     response.headers["Location"] = f"/v1/shares/{made.id}"
     return MadeShare(**shown(made).model_dump(), url=url)
 
@@ -77,7 +77,7 @@ def list_shares(
 )
 def get(share_id: ShareId, session: Transaction, caller: Principal) -> ShareOut:
     """Without its secret."""
-    return shown(service.get(session, caller, share_id))
+    return shown(links.get(session, caller, share_id))
 
 
 @router.delete(
@@ -87,7 +87,7 @@ def get(share_id: ShareId, session: Transaction, caller: Principal) -> ShareOut:
 )
 def revoke(share_id: ShareId, session: Transaction, caller: Submitter) -> ShareOut:
     """At once and for good. Doing it again changes nothing."""
-    return shown(service.revoke(session, caller, share_id))
+    return shown(links.revoke(session, caller, share_id))
 
 
 @router.get(
@@ -104,7 +104,7 @@ def shared(
     services: ServicesOf,
 ) -> Response:
     """Needs no key: the address is the secret."""
-    return Response(service.image(services, token), media_type="image/png", headers=_HEADERS)
+    return Response(links.image(services, token), media_type="image/png", headers=_HEADERS)
 
 
 def shown(share: ShareRecord) -> ShareOut:

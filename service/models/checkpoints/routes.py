@@ -11,7 +11,7 @@ from service.http.paging import Cursor, Limit, link_next
 from service.inputs import lookup
 from service.ledger import checkpoints
 from service.ledger.records import CheckpointRecord
-from service.models.checkpoints import service
+from service.models.checkpoints import registration
 from service.models.checkpoints.schemas import CheckpointOut, CheckpointPage, NewCheckpoint
 
 router = APIRouter(tags=["checkpoints"])
@@ -45,7 +45,7 @@ def register(
 
     A model's checkpoints in the order of their registration are its trajectory.
     """
-    checkpoint = service.register(services, caller, model_id, body)
+    checkpoint = registration.register(services, caller, model_id, body)
     response.headers["Location"] = f"/v1/checkpoints/{checkpoint.id}"
     return shown(checkpoint)
 

@@ -11,9 +11,9 @@ from typer.exceptions import Abort, TyperException
 
 from lossatlas.cli import (
     aliasing,
-    bending,
     computing,
     continuous,
+    curvature,
     doctor,
     exits,
     following,
@@ -23,7 +23,7 @@ from lossatlas.cli import (
     listing,
     pushing,
     sharing,
-    tracing,
+    trajectory,
 )
 from lossatlas.cli.output import say, show_error, show_json
 from lossatlas.errors import LossatlasError
@@ -49,8 +49,8 @@ app.command("push-dataset")(pushing.push_dataset)
 app.command("surface")(computing.surface)
 app.command("interpolate")(computing.interpolate)
 app.command("line")(computing.line)
-app.command("trajectory")(tracing.trajectory)
-app.command("curvature")(bending.curvature)
+app.command("trajectory")(trajectory.trajectory)
+app.command("curvature")(curvature.curvature)
 app.command("gate")(gating.gate)
 app.command("ci")(continuous.ci)
 app.command("ci-key")(continuous.show_key)

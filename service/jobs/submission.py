@@ -19,7 +19,7 @@ from service.inputs.directions import Spec, spec_json
 from service.inputs.finding import find
 from service.inputs.lookup import Caller
 from service.inputs.plain import plain_json
-from service.jobs import identity
+from service.jobs import digest
 from service.jobs.request import Inputs, judge, require_size, require_two_directions
 from service.ledger import jobs
 from service.ledger.records import Idempotency, JobRecord, NewJob
@@ -129,16 +129,16 @@ def _replayed(session: Session, caller: Caller, key: str | None, request: str) -
 
 def _digest(spec: QuestionSpec, inputs: Inputs, specs: Mapping[str, Spec]) -> str:
     model = inputs.origin.model
-    return identity.input_digest(
+    return digest.input_digest(
         spec,
-        program=identity.Program(
+        program=digest.Program(
             model.program, model.architecture, str(model.loss), model.loss_options
         ),
         origin=inputs.origin.checkpoint.weights,
         target=None if inputs.target is None else inputs.target.weights,
-        datasets=[identity.Samples(d.object, d.name) for d in inputs.datasets],
+        datasets=[digest.Samples(d.object, d.name) for d in inputs.datasets],
         directions={
-            axis: identity.Direction(
+            axis: digest.Direction(
                 spec_json(resolved),
                 target.weights
                 if isinstance(resolved, BetweenDirection)

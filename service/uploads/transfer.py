@@ -14,7 +14,7 @@ from service.domain.problems import Problem
 from service.http.services import Services
 from service.inputs.lookup import Caller
 from service.ledger import objects, uploads
-from service.ledger.identity import new_id
+from service.ledger.ids import new_id
 from service.ledger.records import UploadRecord
 from service.ledger.session import Database
 from service.store.keys import upload_key
