@@ -239,7 +239,7 @@ def test_a_database_whose_keys_are_not_known_here(tmp_path: Path, running: Live)
         done = up("--data", str(running.folder))
         assert done.returncode == 2
         assert "LOSSATLAS_KEY" in done.stderr
-        assert "create_key" in done.stderr
+        assert "create-key" in done.stderr
         assert "Traceback" not in done.stderr
     finally:
         key.write_text(kept)

@@ -370,7 +370,7 @@ def test_a_program_that_returns_samples_has_no_positions() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"reduction": "sum"}, "'sample' and 'position'"), ({"smoothing": 1}, "'smoothing'")],
+    [({"reduction": "sum"}, "'sample', 'position'"), ({"smoothing": 1}, "'smoothing'")],
 )
 def test_options_that_are_not_there(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputInvalid, match=message):

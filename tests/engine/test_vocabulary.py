@@ -6,7 +6,7 @@ import pytest
 
 from workers.engine.errors import InputInvalid
 from workers.engine.hessian import HessianForm
-from workers.engine.losses import LossName
+from workers.engine.losses import LossName, Reduction
 from workers.engine.placement import BufferPolicy
 from workers.engine.precision import Precision
 from workers.engine.trace_estimate import TraceMethod
@@ -18,6 +18,7 @@ KINDS: dict[type[Vocabulary], str] = {
     HessianForm: "form",
     BufferPolicy: "buffer policy",
     LossName: "loss",
+    Reduction: "reduction",
 }
 
 

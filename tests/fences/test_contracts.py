@@ -7,6 +7,7 @@ too many.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,13 @@ import pytest
 from tests.fences.trespass import TRESPASSES, Trespass
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("service", "workers", "migrations", "openapi/client/lossatlas")
+PACKAGES = (
+    "service",
+    "workers",
+    "migrations",
+    "openapi/client/lossatlas",
+    "openapi/gallery/lossatlas_gallery",
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +45,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lint(copy: Path, *options: str) -> subprocess.CompletedProcess[str]:
     # the copy's own packages come before those that are installed
-    path = os.pathsep.join((str(copy), str(copy / "openapi/client")))
+    roots = (copy, copy / "openapi/client", copy / "openapi/gallery")
+    path = os.pathsep.join(map(str, roots))
     script = Path(sys.executable).with_name("lint-imports")
     return subprocess.run(
         [script, "--no-logo", *options],
@@ -83,7 +91,11 @@ def test_a_forbidden_import_breaks_its_contract(copy: Path, trespass: Trespass) 
     assert told.returncode == 1
     assert "Contracts: 0 kept, 1 broken." in told.stdout, told.stdout + told.stderr
     _, _, imported = trespass.line.partition(" ")
-    importer = trespass.file.removeprefix("openapi/client/").removesuffix(".py").replace("/", ".")
+    importer = (
+        re.sub("^openapi/(client|gallery)/", "", trespass.file)
+        .removesuffix(".py")
+        .replace("/", ".")
+    )
     # `import sqlalchemy.orm` is an import of SQLAlchemy
     assert f"{importer} -> {imported.split('.')[0]}" in told.stdout
 

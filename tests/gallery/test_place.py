@@ -13,7 +13,7 @@ import pytest
 from lossatlas.cli import command
 from lossatlas.cli import gallery as asked
 
-from service.embedded import command as server
+from service import command as server
 from service.embedded import demo
 
 CLIENT = Path(__file__).parents[2] / "openapi" / "client"

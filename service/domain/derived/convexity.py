@@ -95,9 +95,14 @@ def _stride(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[int, int]:
     """Cells along y and x that are as far apart as the other axis's step, as far as they fit."""
     ratio = float((y[1] - y[0]) / (x[1] - x[0]))
     return (
-        min(max(1, round(1 / ratio)), (len(y) - 1) // 2),
-        min(max(1, round(ratio)), (len(x) - 1) // 2),
+        min(max(1, _nearest(1 / ratio)), (len(y) - 1) // 2),
+        min(max(1, _nearest(ratio)), (len(x) - 1) // 2),
     )
+
+
+def _nearest(ratio: float) -> int:
+    """The nearest whole number; of two, the smaller, whatever rounding made of the half."""
+    return math.ceil(ratio - 0.5 - 1e-9 * ratio)
 
 
 def _surrounded(known: NDArray[np.bool_], stride: tuple[int, int]) -> NDArray[np.bool_]:

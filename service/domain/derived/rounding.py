@@ -21,6 +21,9 @@ from service.domain.results import DatasetGrid
 
 #: Four unit roundoffs of float32, relative to the loss.
 ROUNDING: Final = 2.0**-22
+#: float32's least number, and that below which numbers are multiples of it.
+LEAST: Final = 2.0**-149
+SMALL: Final = 2.0**-126
 
 
 def known_loss(dataset: DatasetGrid) -> NDArray[np.float64]:
@@ -29,11 +32,7 @@ def known_loss(dataset: DatasetGrid) -> NDArray[np.float64]:
     The unit is a power of two, so that nothing is rounded and every ratio is kept.
     """
     loss = np.where(dataset.status == CellStatus.OK, dataset.loss, np.nan)
-    sizes = np.abs(loss[np.isfinite(loss)])
-    largest = float(sizes.max(initial=0.0))
-    if largest == 0.0:
-        return loss
-    scaled: NDArray[np.float64] = np.ldexp(loss, -int(np.frexp(largest)[1]))
+    scaled: NDArray[np.float64] = np.ldexp(loss, -_exponent(loss))
     return scaled
 
 
@@ -50,4 +49,16 @@ def error_of(dataset: DatasetGrid, loss: NDArray[np.float64]) -> NDArray[np.floa
         relative = relative + np.where(np.isfinite(stated), np.abs(stated), np.inf)
     with np.errstate(invalid="ignore"):
         error: NDArray[np.float64] = np.where(loss == 0, 0.0, relative * np.abs(loss))
-    return error
+    ok = np.where(dataset.status == CellStatus.OK, dataset.loss, np.nan)
+    if not np.nanmax(np.abs(ok), initial=0.0) >= LEAST:
+        # no float32 had a part in numbers like these
+        return error
+    # near its least number a float32 is a multiple of that, or nothing
+    return error + np.ldexp(LEAST, -_exponent(ok)) * (np.abs(ok) < SMALL)
+
+
+def _exponent(loss: NDArray[np.float64]) -> int:
+    """Of the unit in which the largest of these is about 1."""
+    sizes = np.abs(loss[np.isfinite(loss)])
+    largest = float(sizes.max(initial=0.0))
+    return int(np.frexp(largest)[1]) if largest > 0.0 else 0
