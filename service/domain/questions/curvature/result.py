@@ -67,8 +67,9 @@ MAP_DEFINITIONS: Final[Mapping[str, str]] = {
 
 
 def is_point(result: GridResult) -> bool:
-    """Whether this is a single point, known or still to come; a line has two ends."""
-    return result.y is None and len(result.anchors) < 2 and Lines.of(result) is None
+    """Whether this is a single point, known or still to come; every line has several."""
+    alone = result.y is None and len(result.x) == 1 and len(result.anchors) < 2
+    return alone and Lines.of(result) is None
 
 
 def has_spectrum(result: GridResult) -> bool:
