@@ -39,6 +39,8 @@ from workers.frames import Frame, ProtocolError
 
 _FAULTS_TOLD = 3
 
+#: What the ledger has room for.
+Count = Annotated[int, Field(ge=0, lt=2**31)]
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
 #: (α, β).
 Place = tuple[FiniteFloat, FiniteFloat]
@@ -274,7 +276,7 @@ class Progress(Message):
 
     word: ClassVar = "progress"
 
-    cells_done: NonNegativeInt
+    cells_done: Count
 
 
 class Done(Message):

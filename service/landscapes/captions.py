@@ -41,7 +41,8 @@ def caption_for(
     specs = _specs(provenance)
     names = {str(s["target"]) for s in specs if s.get("kind") == "between" and s.get("target")}
     names |= {str(network["checkpoint"]) for network in provenance.get("networks") or ()}
-    ends = spec.get("target") if spec.get("kind") == "interpolation" else None
+    # what names a target is about the line to it
+    ends = spec.get("target")
     wanted = {str(i) for i in (origin, ends, *names) if i}
     points = _Points(session, model_id, checkpoints.for_ids(session, wanted))
     return Caption(

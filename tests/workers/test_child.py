@@ -12,9 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+from service.domain.results import Tile
+from tests.benchmarks.children import Job, ask
 from workers.childprocess import Child, ChildDied
+from workers.engine.direction import Direction
 from workers.frames import Frame
+from workers.protocol import Half, MessagePart
+from workers.questions import table
 from workers.sandbox import Confinement, Limits
 
 _BARE = Confinement(bubblewrap=None)
@@ -133,14 +140,20 @@ def _modules(program: str) -> set[str]:
 
 
 def test_supervisor_and_app_never_import_torch() -> None:
-    modules = _modules("import workers.supervisor, workers.app")
+    modules = _modules(
+        "import workers.supervisor, workers.app\n"
+        "from workers.questions import table\n"
+        "for kind in table.kinds(): table.supervising(kind)"
+    )
     assert "workers.steps.tile" in modules
+    assert {f"workers.questions.{kind}.supervising" for kind in table.kinds()} <= modules
     assert not {m for m in modules if m == "torch" or m.startswith(("torch.", "workers.engine"))}
 
 
 def test_the_child_imports_nothing_that_could_reach_a_server() -> None:
-    modules = _modules("import workers.child; workers.child.warm_up()")
-    assert "torch" in modules
+    halves = [table.computing(kind).module for kind in table.kinds()]
+    modules = _modules(f"import workers.child, {', '.join(halves)}; workers.child.warm_up()")
+    assert {"torch", *halves} <= modules
     forbidden = (
         "service.ledger",
         "service.store",
@@ -150,3 +163,46 @@ def test_the_child_imports_nothing_that_could_reach_a_server() -> None:
         "psycopg",
     )
     assert not {m for m in modules if m.startswith((*forbidden, "sqlalchemy", "kombu"))}
+
+
+_ELSEWHERE = '''
+"""A kind of question that is registered at run time, outside the workers' package."""
+import numpy as np
+from workers.computation.grid import GridHalf
+from workers.protocol import MessagePart
+
+class Wanted(MessagePart):
+    number: int
+
+class ToyHalf(GridHalf):
+    tile_part = Wanted
+
+    def attachments(self, request):
+        return {"toy.number": np.array(request.of(Wanted).number)}
+
+HALF = ToyHalf
+'''
+
+
+class Number(MessagePart):
+    number: int
+
+
+def test_a_half_outside_the_workers_is_found_where_the_supervisor_says(tmp_path: Path) -> None:
+    package = tmp_path / "plugged" / "kindofmine"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "computing.py").write_text(_ELSEWHERE)
+    module = nn.Linear(3, 2)
+    direction = Direction({name: torch.ones_like(p) for name, p in module.named_parameters()})
+    targets = torch.tensor([0, 1, 1, 0, 1])
+    job = Job(tmp_path / "job", module, torch.ones(5, 3), targets, {"x": direction})
+    half = Half(module="kindofmine.computing", folder=str(package.parent))
+    with Child(limits=Limits(), readable=[tmp_path], confinement=_BARE) as child:
+        job.ingest(child)
+        ask(child, job.opening("float64").model_copy(update={"half": half}))
+        points = ((0.0, 0.0), (0.0, 0.0))
+        tile = job.tile({"batch_size": 4}, points).model_copy(update={"part": Number(number=7)})
+        answer = Tile.from_npz(ask(child, tile).blobs[0])
+    assert int(answer.attachments["toy.number"]) == 7
+    assert answer.index.tolist() == [0, 1]

@@ -110,6 +110,8 @@ def test_a_problem_arrives_with_all_its_members() -> None:
         (protocol.Ingested, Frame("done", {"signature": [1]}), None),
         (protocol.Computed, Frame("done", {"cells": -1, "peak_memory_bytes": 1}), None),
         (protocol.Progress, Frame("progress", {"cells_done": "many"}), None),
+        (protocol.Progress, Frame("progress", {"cells_done": 2**31}), None),
+        (protocol.Prepared, _prepared(part={**CHOSEN, "steps": 2**31}), Chosen),
         (protocol.Failed, Frame("failed", {"retry": True}), None),
         (
             protocol.Failed,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import FiniteFloat, NonNegativeInt, PositiveInt
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from service.domain.questions.curvature.part import CurvaturePart
 from service.domain.questions.curvature.spec import CurvatureJob
-from workers.protocol import MessagePart
+from workers.protocol import Count, MessagePart
 
 
 class Asked(MessagePart):
@@ -24,7 +26,7 @@ class Chosen(MessagePart):
     tolerance: FiniteFloat
     max_products: NonNegativeInt
     probes_at_once: PositiveInt
-    steps: PositiveInt | None
+    steps: Annotated[Count, Field(ge=1)] | None
     memory_bytes: int
 
 
