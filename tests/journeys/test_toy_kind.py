@@ -28,7 +28,7 @@ from service.ledger.session import Database
 from service.settings import Settings
 from tests.features.reference import CONVNET, read
 from tests.support.live import Api
-from tests.support.servers import SettingsFactory
+from tests.support.servers import Servers, SettingsFactory, settings_factory
 
 ROOT = Path(__file__).parents[2]
 RADII = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -53,16 +53,17 @@ def process(settings: Settings, *command: str, said: str) -> Iterator[str]:
         [sys.executable, "-m", "tests.toy.process", *command],
         cwd=ROOT,
         env=environment,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
-    assert running.stderr is not None
+    assert running.stdout is not None
     try:
         told = []
-        for line in running.stderr:
+        for line in running.stdout:
             told.append(line)
             if re.search(said, line):
-                threading.Thread(target=running.stderr.read, daemon=True).start()
+                threading.Thread(target=running.stdout.read, daemon=True).start()
                 yield line
                 break
         else:
@@ -76,9 +77,7 @@ def process(settings: Settings, *command: str, said: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def toy(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    from tests.support.servers import settings_factory
-
+def toy(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with settings_factory(servers, tmp_path_factory.mktemp("toy")) as make:
         yield from _served(make)
 
@@ -93,8 +92,8 @@ def _served(make: SettingsFactory) -> Iterator[Api]:
     database.dispose()
     with ExitStack() as running:
         line = running.enter_context(process(settings, "api", said=r"serving http://"))
-        running.enter_context(process(settings, "relay", said=r"relay"))
-        running.enter_context(process(settings, "worker", said=r"ready"))
+        running.enter_context(process(settings, "relay", said=r"relay is listening"))
+        running.enter_context(process(settings, "worker", said=r"exchange=cpu"))
         address = re.search(r"serving (http://\S+)", line)
         assert address is not None
         yield Api(address.group(1), secret)
