@@ -25,7 +25,7 @@ _SLOW = (
     "tests/conformance/",
     "tests/engine/test_convexity.py",
     "tests/figures/",
-    "tests/sampling/test_guarantees.py",
+    "tests/adaptive/test_guarantees.py",
     "tests/workers/test_child.py",
     "tests/workers/test_curvature.py",
     "tests/workers/test_runner.py",

@@ -12,8 +12,8 @@ import statistics
 import time
 from typing import Any, Final
 
+from tests.adaptive.surfaces import Run, exact, sample
 from tests.benchmarks.timing import write
-from tests.sampling.surfaces import Run, exact, sample
 
 TOLERANCES: Final = (0.1, 0.03, 0.01)
 AUDITS: Final = 8

@@ -67,14 +67,14 @@ TRESPASSES: Final = (
     Trespass("service-for-workers", "workers/supervisor.py", "import service.jobs.submission"),
     Trespass("service-for-workers", "workers/app.py", "import service.http.app"),
     Trespass("service-for-workers", "workers/steps/tile.py", "import service.identity"),
-    Trespass("service-for-workers", "workers/sampling/design.py", "import service.ledger.jobs"),
+    Trespass("service-for-workers", "workers/adaptive/design.py", "import service.ledger.jobs"),
     Trespass("service-for-workers", "migrations/env.py", "import service.settings"),
     Trespass("http-at-the-edge", "workers/app.py", "import fastapi"),
     # 5: the engine and program binding are narrow, the supervisor's half has no torch
     Trespass("service-for-workers", "workers/engine/losses.py", "import service.domain.losses"),
     Trespass("service-for-workers", "workers/program/binder.py", "import service.domain.ids"),
     Trespass("workers-rows", "workers/engine/losses.py", "import workers.program.binder"),
-    Trespass("workers-rows", "workers/sampling/design.py", "import workers.engine"),
+    Trespass("workers-rows", "workers/adaptive/design.py", "import workers.engine"),
     Trespass("workers-rows", "workers/computation/tile.py", "import workers.questions.table"),
     Trespass("numbers-only", "workers/engine/losses.py", "import pydantic"),
     Trespass("child-half", "workers/tools.py", "import workers.engine"),
@@ -84,7 +84,7 @@ TRESPASSES: Final = (
         "child-half", "workers/questions/line/supervising.py", "import workers.computation.weights"
     ),
     Trespass("torch-in-the-child", "workers/steps/tile.py", "import torch"),
-    Trespass("torch-in-the-child", "workers/sampling/design.py", "import torch"),
+    Trespass("torch-in-the-child", "workers/adaptive/design.py", "import torch"),
     Trespass("supervisor-has-no-torch", "workers/runner.py", "import workers.program.binder"),
     Trespass(
         "supervisor-has-no-torch",

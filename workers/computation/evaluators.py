@@ -16,8 +16,8 @@ from workers.engine.recalibration import Recalibration, Recalibrator
 from workers.engine.surface import (
     Cell,
     CellEvaluator,
+    lines_evaluator,
     plane_evaluator,
-    rays_evaluator,
     segment_evaluator,
 )
 
@@ -62,7 +62,7 @@ def build_evaluator(
             recalibrator,
         )
     if space.apart:
-        return rays_evaluator(
+        return lines_evaluator(
             setting,
             context.origin,
             [directions[axis] for axis in space.apart],

@@ -207,7 +207,7 @@ class SegmentPlacement(_Vectors):
         return self._never_negative(lambda: torch.lerp(start, end, alpha))
 
 
-class RaysPlacement(_AlongDirections):
+class LinesPlacement(_AlongDirections):
     """θ + αd_k: cell (α, k) lies along the kth of several directions, k = 0, 1, …
 
     The directions stay on the host, however many there are: one is moved per cell.

@@ -23,9 +23,9 @@ from workers.engine.memory import memory_guard
 from workers.engine.network import Network, Point
 from workers.engine.placement import (
     BufferPolicy,
+    LinesPlacement,
     Placement,
     PlanePlacement,
-    RaysPlacement,
     SegmentPlacement,
 )
 from workers.engine.precision import Precision, arithmetic, require_available
@@ -321,7 +321,7 @@ def first_weights(
     return (origin.parameters[leading.weight], *moved)
 
 
-def rays_evaluator(
+def lines_evaluator(
     setting: Setting,
     origin: Point,
     directions: Sequence[Direction],
@@ -334,7 +334,7 @@ def rays_evaluator(
     Raises:
         PrecisionUnavailable, TargetsInvalid, MemoryExceeded: see `prepare_datasets`.
     """
-    place = partial(RaysPlacement, directions=directions)
+    place = partial(LinesPlacement, directions=directions)
     return _evaluator(setting, origin, place, datasets, buffers, recalibrator)
 
 

@@ -20,7 +20,7 @@ from service.ledger import units
 from service.ledger.records import NewLandscape, UnitRecord
 from workers.cache import Held
 from workers.steps.networks import network_provenance
-from workers.steps.sampling import after_round
+from workers.steps.rounds import after_round
 from workers.tools import InHand
 
 

@@ -22,7 +22,7 @@ from workers.questions import table
 from workers.questions.supervising import Found, Supervising
 from workers.steps.networks import network_plan, network_request, with_places
 from workers.steps.opening import open_job, threads_of
-from workers.steps.sampling import begin_sampling
+from workers.steps.rounds import begin_sampling
 from workers.tools import InHand
 
 

@@ -19,7 +19,7 @@ from workers.protocol import Computed, DirectionFile
 from workers.questions import table
 from workers.steps.networks import themselves_of
 from workers.steps.opening import open_job
-from workers.steps.sampling import order_of
+from workers.steps.rounds import order_of
 from workers.tools import InHand
 
 

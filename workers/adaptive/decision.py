@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from workers.sampling.design import FEWEST_AUDITED, Round, stratified
-from workers.sampling.estimate import PROMISED, Estimate, Mask, estimate
+from workers.adaptive.design import FEWEST_AUDITED, Round, stratified
+from workers.adaptive.estimate import PROMISED, Estimate, Mask, estimate
 
 Floats = NDArray[np.float64]
 

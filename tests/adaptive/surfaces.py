@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from service.domain.cells import CellStatus
 from service.domain.results import DatasetGrid, DatasetTile, GridResult
-from workers.sampling.decision import Known, decide
-from workers.sampling.design import Round, first_round
-from workers.sampling.filling import Filled, fill
+from workers.adaptive.decision import Known, decide
+from workers.adaptive.design import Round, first_round
+from workers.adaptive.filling import Filled, fill
 
 FOLDER: Final = Path(__file__).parents[1] / "data" / "adaptive"
 AUDIT: Final = 0.05

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
-from workers.sampling.radial import KERNELS, Floats, interpolate
+from workers.adaptive.radial import KERNELS, Floats, interpolate
 
 Mask = NDArray[np.bool_]
 

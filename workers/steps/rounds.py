@@ -1,6 +1,6 @@
 """Adaptive sampling on the supervisor's side: the rounds' objects, and what each round led to.
 
-Owns the words between the plan and `workers.sampling`'s numerics. Needs no child.
+Owns the words between the plan and `workers.adaptive`'s numerics. Needs no child.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from service.domain.questions.spec import AdaptiveSampling
 from service.domain.questions.table import question_of
 from service.domain.results import GridResult, decode_npz, encode_npz
 from service.ledger import units
-from workers.sampling.design import Round, first_round
+from workers.adaptive.design import Round, first_round
 from workers.tools import InHand
 
 if TYPE_CHECKING:
-    from workers.sampling.decision import Known
-    from workers.sampling.filling import Filled
+    from workers.adaptive.decision import Known
+    from workers.adaptive.filling import Filled
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def after_round(hand: InHand, plan: JobPlan, result: GridResult) -> Sampled | No
         result: the plane as far as it is evaluated.
     """
     # scipy: for the workers that need it
-    from workers.sampling.decision import decide
-    from workers.sampling.filling import fill
+    from workers.adaptive.decision import decide
+    from workers.adaptive.filling import fill
 
     sampling = plan.sampling
     if sampling is None:
@@ -105,7 +105,7 @@ def _account(sampling: SamplingPlan, filled: Filled) -> dict[str, Any]:
 
 
 def _known(result: GridResult, audit: NDArray[np.int64]) -> Known:
-    from workers.sampling.decision import Known
+    from workers.adaptive.decision import Known
 
     evaluated = (result.status != CellStatus.PENDING).ravel()
     held = np.zeros(evaluated.shape, dtype=np.bool_)

@@ -17,8 +17,8 @@ import numpy as np
 from service.domain.adaptive import ESTIMATED_ERROR, EVALUATED, Sampling
 from service.domain.cells import CellStatus
 from service.domain.results import DatasetGrid, GridResult
-from workers.sampling.estimate import STATED, Estimate, Mask
-from workers.sampling.radial import Floats, interpolate
+from workers.adaptive.estimate import STATED, Estimate, Mask
+from workers.adaptive.radial import Floats, interpolate
 
 
 @dataclass(frozen=True)

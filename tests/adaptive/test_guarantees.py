@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.sampling.surfaces import exact, sample
+from tests.adaptive.surfaces import exact, sample
 
 SMOOTH = ("mlp_51", "vgg_51", "vgg_plain_51", "resnet20_51", "resnet56_51", "held_vgg_51")
 SMALL = ("mlp_33", "resnet20_33")

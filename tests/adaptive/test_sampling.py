@@ -8,10 +8,10 @@ from scipy.interpolate import RBFInterpolator
 
 from service.domain.adaptive import Sampling
 from service.domain.cells import CellStatus
-from tests.sampling.surfaces import Floats, sample
-from workers.sampling import radial
-from workers.sampling.design import first_round
-from workers.sampling.radial import KERNELS, Kernel, interpolate
+from tests.adaptive.surfaces import Floats, sample
+from workers.adaptive import radial
+from workers.adaptive.design import first_round
+from workers.adaptive.radial import KERNELS, Kernel, interpolate
 
 
 def mesh(num: int = 41, ny: int | None = None) -> tuple[Floats, Floats]:
