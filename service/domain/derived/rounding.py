@@ -54,7 +54,9 @@ def error_of(dataset: DatasetGrid, loss: NDArray[np.float64]) -> NDArray[np.floa
         # no float32 had a part in numbers like these
         return error
     # near its least number a float32 is a multiple of that, or nothing
-    return error + np.ldexp(LEAST, -_exponent(ok)) * (np.abs(ok) < SMALL)
+    least: float = np.ldexp(LEAST, -_exponent(ok))
+    error += np.where(np.abs(ok) < SMALL, least, 0.0)
+    return error
 
 
 def _exponent(loss: NDArray[np.float64]) -> int:
