@@ -32,6 +32,8 @@ _SLOW = (
 )
 
 
+# before xdist looks for the groups, which are nothing to it afterwards
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what needs a server; modules that start servers of their own say so themselves.
 
