@@ -12,7 +12,7 @@ PINS   := deploy/constraints.txt
 
 # Processes of tests beside each other, each with servers of its own.
 JOBS ?= 1
-AT_ONCE = $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadgroup)
+AT_ONCE = $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadfile)
 
 .DEFAULT_GOAL := help
 
@@ -48,7 +48,7 @@ test: lint ## Lint, then run the tests against real servers (JOBS=2: two process
 	$(BIN)/python -m pytest $(AT_ONCE)
 
 test-fast: $(STAMP) ## Run the tests that need no server, two processes of them
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not server and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not server and not slow"
 
 test-integrations: $(STAMP) ## Install Lightning, transformers and MLflow; test with them
 	$(PIP) install --quiet --constraint $(PINS) --editable '.[integrations]'

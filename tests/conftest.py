@@ -14,10 +14,6 @@ from tests.support.servers import Servers, SettingsFactory
 #: What asks for one of these, directly or by another fixture, needs servers.
 _OF_SERVERS = frozenset(("servers", "live"))
 
-#: What kills processes and watches them come back, or runs everything at once: one such file at a
-#: time, however many processes run tests.
-_HEAVY = ("tests/chaos/", "tests/embedded/", "tests/packaging/")
-
 #: Needs no server, but more than some eight seconds of a core for a file (child processes with
 #: torch, pictures): not for every save of a file.
 _SLOW = (
@@ -32,20 +28,14 @@ _SLOW = (
 )
 
 
-# before xdist looks for the groups, which are nothing to it afterwards
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs a server; modules that start servers of their own say so themselves.
-
-    Where several processes run tests, a file stays together: its fixtures are made once.
-    """
+    """Marks what needs a server; modules that start servers of their own say so themselves."""
     for item in items:
         if isinstance(item, pytest.Function) and _OF_SERVERS & set(item.fixturenames):
             item.add_marker(pytest.mark.server)
         file = item.nodeid.partition("::")[0]
         if file.startswith(_SLOW):
             item.add_marker(pytest.mark.slow)
-        item.add_marker(pytest.mark.xdist_group("heavy" if file.startswith(_HEAVY) else file))
 
 
 @pytest.fixture(scope="session")
