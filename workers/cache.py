@@ -1,8 +1,10 @@
 """Objects on this machine's disk, by digest: each fetched once, verified, and shared read-only.
 
 Owns the cache folder and its size. Several worker processes share one folder: a file appears
-by an atomic rename, complete and verified or not at all, and the least recently used go first
-when the folder outgrows its limit. What a unit holds open by path is kept until it is released.
+under its name in one step, complete and verified or not at all, and the least recently used go
+first when the folder outgrows its limit. What a unit holds open by path is kept until it is
+released: a name is given once and taken away only under the file's own exclusive lock, so no file
+ever takes the place of one that somebody holds.
 """
 
 from __future__ import annotations
@@ -73,19 +75,26 @@ class ObjectCache:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
-            os.rename(temporary, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+            self._name(temporary, path)
+        finally:
+            os.unlink(temporary)
         self._trim()
 
     def _bring(self, digest: str, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".fetch-") as folder:
             temporary = Path(folder) / path.name
             self._fetch(digest, temporary)
-            os.rename(temporary, path)
+            self._name(temporary, path)
         self._trim(keep=path)
+
+    @staticmethod
+    def _name(temporary: str | Path, path: Path) -> None:
+        """Gives a complete file its name, unless another process was first.
+
+        A rename would put a file that nobody has locked where a locked one stood.
+        """
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
 
     @staticmethod
     def _lock(path: Path) -> int | None:
@@ -95,8 +104,8 @@ class ObjectCache:
         except FileNotFoundError:
             return None
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        # it may have been evicted between the two lines above
-        if os.fstat(descriptor).st_nlink == 0:
+        # it may have been evicted, and fetched again, between the two lines above
+        if not _still_named(descriptor, path):
             os.close(descriptor)
             return None
         return descriptor
@@ -128,12 +137,23 @@ class ObjectCache:
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # another may have evicted it and a third fetched it again: that one is not locked here
+            if not _still_named(descriptor, path):
+                return False
             os.unlink(path)
-        except (BlockingIOError, FileNotFoundError):
+        except BlockingIOError:
             return False
         finally:
             os.close(descriptor)
         return True
+
+
+def _still_named(descriptor: int, path: Path) -> bool:
+    """Whether the path leads to the file that the descriptor has open."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 class Held:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from service.jobs.eigenvalues import parameters_left, require_eigenvalues
 
 from service.domain.problems import Problem
+from service.domain.questions.curvature.eigenvalues import parameters_left, require_eigenvalues
 from service.domain.questions.curvature.spec import CurvatureJob
 from service.domain.questions.table import job_spec
 

@@ -120,3 +120,27 @@ def test_processes_that_fetch_the_same_at_once_all_get_it(tmp_path: Path) -> Non
         thread.join()
     assert wrong == []
     assert sum(p.stat().st_size for p in (tmp_path / "cache").iterdir()) <= 120 + 50 * 6
+
+
+def test_a_late_fetch_takes_no_held_files_place(tmp_path: Path) -> None:
+    (digest,) = Origin(b"weights").objects
+    with ObjectCache(
+        tmp_path / "cache", limit_bytes=1, fetch=_writes(b"weights")
+    ).holding() as held:
+
+        def fetch(_: str, path: Path) -> None:
+            # while this one was under way, another process fetched the same and holds it
+            held.path(digest)
+            path.write_bytes(b"weights")
+
+        with _cache(tmp_path, fetch).holding() as late:
+            late.path(digest)
+        _cache(tmp_path, fetch, limit=1).put(digest_bytes(b"new"), b"new")
+        assert held.path(digest).read_bytes() == b"weights"
+
+
+def _writes(data: bytes) -> Callable[[str, Path], None]:
+    def fetch(_: str, path: Path) -> None:
+        path.write_bytes(data)
+
+    return fetch
