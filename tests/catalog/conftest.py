@@ -12,10 +12,18 @@ from tests.catalog.atlas import Atlas, build
 from tests.catalog.visitor import Visitor
 from tests.features.caller import Caller
 from tests.support.browser import Browser, browsing
+from tests.support.servers import Servers, settings_factory
 from tests.support.serving import Serving, serving
 
 #: Kept when the tests are over; git does not.
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "catalog"
+
+
+@pytest.fixture(scope="session")
+def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A database of these tests' own: they count what the pages list, whatever ran before them."""
+    with settings_factory(servers, tmp_path_factory.mktemp("catalog")) as make:
+        yield make()
 
 
 @pytest.fixture(scope="session")

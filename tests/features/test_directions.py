@@ -27,12 +27,13 @@ def uploaded(api: Caller, pushed: Pushed, data: bytes, **changes: Any) -> dict[s
 
 
 def test_defaults_are_filled_in(api: Caller, pushed: Pushed) -> None:
-    answer = api.post("/v1/directions", random(pushed))
+    # a seed of this test's own: other files' directions of the same checkpoint may be recorded
+    answer = api.post("/v1/directions", random(pushed, seed=29))
     assert answer.status_code == 201, answer.text
     direction = answer.json()
     assert direction["spec"] == {
         "kind": "random",
-        "seed": 1,
+        "seed": 29,
         "normalize": "filter",
         "ignore": ["bias", "norm"],
         "convention": "lossatlas",
