@@ -20,10 +20,15 @@ _SLOW = (
     "tests/ci/",
     "tests/conformance/",
     "tests/engine/test_convexity.py",
+    "tests/engine/test_counting.py",
+    "tests/engine/test_curvature_directions_and_groups.py",
+    "tests/engine/test_lanczos.py",
     "tests/figures/",
     "tests/adaptive/test_guarantees.py",
+    "tests/program_binding/test_operators.py",
     "tests/workers/test_child.py",
     "tests/workers/test_curvature.py",
+    "tests/workers/test_every_kind.py",
     "tests/workers/test_runner.py",
 )
 
