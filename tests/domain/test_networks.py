@@ -13,8 +13,7 @@ import pytest
 
 from service.domain.cells import CellStatus
 from service.domain.networks import Networks, own, provenance
-from service.domain.plan import LINE_ANCHORS, PLANE_ANCHORS, JobPlan, PlannedNetwork
-from service.domain.questions.spec import BufferPolicy, Precision
+from service.domain.plan import PLANE_ANCHORS, JobPlan, PlannedNetwork
 from service.domain.results import (
     DatasetTile,
     GridResult,
@@ -25,6 +24,7 @@ from service.domain.results import (
 )
 from service.landscapes.grid import grid_json
 from tests.support.measured import measure
+from tests.support.planned import planned
 
 STORED = Path(__file__).parent.parent / "data" / "results"
 
@@ -39,24 +39,6 @@ def network(role: str, at: tuple[float, float], *, itself: bool = True) -> Plann
 ENDS = (network("origin", (0.0, 0.0), itself=False), network("target", (1.0, 0.0)))
 
 
-def planned(x: list[float], y: list[float] | None, **more: Any) -> JobPlan:
-    return JobPlan(
-        x=tuple(x),
-        y=None if y is None else tuple(y),
-        **{"anchors": LINE_ANCHORS if y is None else PLANE_ANCHORS, **more},
-        directions=(),
-        cosine=None,
-        orthogonalised=False,
-        precision=Precision.FLOAT32,
-        buffers=BufferPolicy.FROZEN,
-        batch_size=8,
-        threads=1,
-        cell_seconds=0.1,
-        tile_cells=3,
-        device="cpu",
-    )
-
-
 def computed(plan: JobPlan, start: int = 0, stop: int | None = None, *, less: float = 1.5) -> Tile:
     """1 + α + 4α(1 − α) + β at points of the plan; at networks themselves lower by `less`."""
     index = plan.order()[start:stop]
@@ -68,7 +50,7 @@ def computed(plan: JobPlan, start: int = 0, stop: int | None = None, *, less: fl
 
 
 def line(num: int = 21, **more: Any) -> tuple[JobPlan, GridResult]:
-    plan = planned(np.linspace(-0.5, 1.5, num).tolist(), None, networks=ENDS)
+    plan = planned(np.linspace(-0.5, 1.5, num).tolist(), None, tile_cells=3, networks=ENDS)
     return plan, assemble(plan, ["test"], [200], [computed(plan, **more)])
 
 
@@ -111,7 +93,7 @@ def test_the_arrays_and_the_json_have_both() -> None:
 
 
 def test_own_values_come_first_and_are_pending_until_then() -> None:
-    plan = planned([0.0, 0.5, 1.0], None, networks=ENDS)
+    plan = planned([0.0, 0.5, 1.0], None, tile_cells=3, networks=ENDS)
     assert plan.order()[0] == plan.in_plane
     nothing = assemble(plan, ["test"], [200], [])
     derived = measure(nothing)
@@ -141,7 +123,9 @@ def test_a_plane_through_three_networks() -> None:
         network("y", (0.25, 1.0)),
     )
     anchors = (*PLANE_ANCHORS, (1.0, 0.0), (0.25, 1.0))
-    plan = planned([-1.0, 0.0, 1.0, 2.0], [0.0, 0.5, 1.0], anchors=anchors, networks=networks)
+    plan = planned(
+        [-1.0, 0.0, 1.0, 2.0], [0.0, 0.5, 1.0], anchors=anchors, tile_cells=3, networks=networks
+    )
     # (¼, 1) is no cell, and two networks are evaluated themselves
     assert (plan.cells, plan.in_plane, plan.evaluations) == (12, 13, 15)
     assert plan.coordinates()[-2:].tolist() == [[1.0, 0.0], [0.25, 1.0]]
@@ -159,7 +143,7 @@ def test_a_plane_through_three_networks() -> None:
 
 def test_a_centre_with_recomputed_statistics_is_not_the_trained_network() -> None:
     networks = (network("origin", (0.0, 0.0)),)
-    plan = planned([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0], networks=networks)
+    plan = planned([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0], tile_cells=3, networks=networks)
     result = assemble(plan, ["test"], [200], [computed(plan, less=0.25)])
     assert measure(result)["center_loss"]["value"] == 0.75
     assert own(result, "test", "origin") is not None

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from service.domain.cells import CellStatus
-from service.domain.plan import LINE_ANCHORS, PLANE_ANCHORS, JobPlan
-from service.domain.questions.spec import BufferPolicy, Precision
+from service.domain.plan import JobPlan
 from service.domain.results import (
     DatasetTile,
     GridResult,
@@ -19,24 +18,11 @@ from service.domain.results import (
     encode_npz,
     unique_names,
 )
+from tests.support.planned import planned
 
 
 def plan(x: list[float], y: list[float] | None) -> JobPlan:
-    return JobPlan(
-        x=tuple(x),
-        y=None if y is None else tuple(y),
-        anchors=LINE_ANCHORS if y is None else PLANE_ANCHORS,
-        directions=(),
-        cosine=None,
-        orthogonalised=False,
-        precision=Precision.FLOAT32,
-        buffers=BufferPolicy.FROZEN,
-        batch_size=128,
-        threads=1,
-        cell_seconds=0.1,
-        tile_cells=2,
-        device="cpu",
-    )
+    return planned(x, y, tile_cells=2, batch_size=128)
 
 
 def tile_of(p: JobPlan, start: int, stop: int) -> Tile:
