@@ -1,4 +1,4 @@
-"""One API with a few landscapes for all tests of pages, and one browser that has signed in."""
+"""One API with a few landscapes for the tests of one file, and one browser that has signed in."""
 
 from __future__ import annotations
 
@@ -19,50 +19,50 @@ from tests.support.serving import Serving, serving
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "catalog"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A database of these tests' own: they count what the pages list, whatever ran before them."""
+    """A database of this file's own: its tests count what pages list, whatever ran before them."""
     with settings_factory(servers, tmp_path_factory.mktemp("catalog")) as make:
         yield make()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(settings: Settings) -> Iterator[Serving]:
     with serving(settings) as api:
         yield api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api(running: Serving) -> Iterator[Caller]:
     with running.client(running.key("submitter", name="Ada")[1]) as http:
         yield Caller(http, running.census)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def reader(running: Serving) -> Iterator[Caller]:
     with running.client(running.key("reader", name="Rea")[1]) as http:
         yield Caller(http, running.census)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stranger(running: Serving) -> Iterator[Caller]:
     """Sees one project, and not the one with the landscapes."""
     with running.client(running.key("submitter", ["elsewhere"], "Stranger")[1]) as http:
         yield Caller(http, running.census)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def atlas(running: Serving, api: Caller) -> Atlas:
     return build(running, api)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with browsing() as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visitor(running: Serving, browser: Browser, atlas: Atlas) -> Visitor:
     """An administrator who has signed in."""
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
