@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,15 +18,30 @@ _OF_SERVERS = frozenset(("servers", "live"))
 #: Needs no server, but more than some eight seconds of a core for a file (child processes with
 #: torch, pictures): not for every save of a file.
 _SLOW = (
+    "tests/adaptive/test_guarantees.py",
     "tests/ci/",
+    "tests/client/test_cli.py",
+    "tests/client/test_training.py",
+    "tests/client/test_transport.py",
     "tests/conformance/",
+    "tests/embedded/test_tending.py",
     "tests/engine/test_convexity.py",
     "tests/engine/test_counting.py",
     "tests/engine/test_curvature_directions_and_groups.py",
     "tests/engine/test_lanczos.py",
+    "tests/engine/test_trace.py",
+    "tests/exports/test_page.py",
+    "tests/fences/test_contracts.py",
     "tests/figures/",
-    "tests/adaptive/test_guarantees.py",
+    "tests/http/test_processes.py",
+    "tests/program_binding/test_folding.py",
+    "tests/program_binding/test_ingest.py",
+    "tests/program_binding/test_masked_attention.py",
+    "tests/program_binding/test_onednn.py",
     "tests/program_binding/test_operators.py",
+    "tests/program_binding/test_winograd.py",
+    "tests/programs/test_fuzz.py",
+    "tests/programs/test_hostile.py",
     "tests/workers/test_child.py",
     "tests/workers/test_curvature.py",
     "tests/workers/test_every_kind.py",
@@ -33,13 +49,23 @@ _SLOW = (
 )
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Does not even import the slow files where they are left out: that alone takes seconds."""
+    if "not slow" not in config.option.markexpr:
+        return None
+    return True if _slow(collection_path.relative_to(config.rootpath).as_posix()) else None
+
+
+def _slow(file: str) -> bool:
+    return file.startswith(_SLOW)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what needs a server; modules that start servers of their own say so themselves."""
     for item in items:
         if isinstance(item, pytest.Function) and _OF_SERVERS & set(item.fixturenames):
             item.add_marker(pytest.mark.server)
-        file = item.nodeid.partition("::")[0]
-        if file.startswith(_SLOW):
+        if _slow(item.nodeid.partition("::")[0]):
             item.add_marker(pytest.mark.slow)
 
 
