@@ -128,6 +128,11 @@ class Settings(BaseSettings):
         default=45.0, ge=0, description="How long a unit in hand may go on after SIGTERM."
     )
     cache_bytes: int = Field(default=20 << 30, ge=0)
+    scratch_bytes: int = Field(
+        default=64 << 20,
+        ge=0,
+        description="Room below which a worker takes no work, in its cache's file system.",
+    )
 
     @model_validator(mode="after")
     def _provider_is_whole(self) -> Settings:

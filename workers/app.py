@@ -24,6 +24,7 @@ from service.settings import Settings
 from service.store.objects import ObjectStore
 from workers import sandbox
 from workers.cache import ObjectCache
+from workers.fitness import Fitness
 from workers.questions import table
 from workers.runner import Runner
 from workers.sandbox import Limits
@@ -93,8 +94,11 @@ def build_supervisor(settings: Settings, shutdown: ShutdownFlag) -> Supervisor:
         curvature_memory_bytes=settings.curvature_memory_bytes,
         memory_bytes=settings.unit_memory_bytes,
     )
+    fitness = Fitness(
+        cache=cache, runner=runner, ping=store.ping, room_bytes=settings.scratch_bytes
+    )
     worker = f"{socket.gethostname()}:{os.getpid()}"
-    return Supervisor(Tools(database, store, cache, runner, shutdown, options, worker))
+    return Supervisor(Tools(database, store, cache, runner, shutdown, fitness, options, worker))
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]

@@ -10,17 +10,22 @@ ever takes the place of one that somebody holds.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from service.domain.digests import hex_of
 
 #: Streams an object's verified bytes into a path that does not exist yet.
 Fetch = Callable[[str, Path], None]
+
+_NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,15 @@ class ObjectCache:
     def open(self, digest: str) -> tuple[Path, int]:
         """The object's path and a descriptor with a shared lock, which keeps it from eviction.
 
-        Raises whatever the fetch raises: Problem when the store is away or the bytes are wrong.
+        Raises whatever the fetch raises: Problem when the store is away or the bytes are wrong,
+        OSError when this machine has no room for it.
         """
         path = self._folder / hex_of(digest)
         while True:
             descriptor = self._lock(path)
             if descriptor is not None:
-                os.utime(path)
+                # of the file in hand: whatever may have become of its name
+                os.utime(descriptor)
                 return path, descriptor
             self._bring(digest, path)
 
@@ -80,10 +87,36 @@ class ObjectCache:
             os.unlink(temporary)
         self._trim()
 
+    def make_room(self, wanted: int) -> int:
+        """Lets the least recently used go until `wanted` bytes are free, if that many can be.
+
+        Returns:
+            Bytes free on the folder's file system.
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        if (free := self._free()) >= wanted:
+            return free
+        for entry in sorted(self._entries(), key=lambda entry: entry.used):
+            if self._evict(entry.path) and (free := self._free()) >= wanted:
+                break
+        return self._free()
+
+    def _free(self) -> int:
+        system = os.statvfs(self._folder)
+        return system.f_bavail * system.f_frsize
+
     def _bring(self, digest: str, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".fetch-") as folder:
             temporary = Path(folder) / path.name
-            self._fetch(digest, temporary)
+            try:
+                self._fetch(digest, temporary)
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                # the disk is smaller than the cache's limit: everything that nobody holds may go
+                self.make_room(sys.maxsize)
+                self._fetch(digest, temporary)
             self._name(temporary, path)
         self._trim(keep=path)
 

@@ -31,8 +31,22 @@ _READ_BYTES: Final = 1 << 20
 _STDERR_BYTES: Final = 8 << 10
 
 
+#: What a process says, last of all, that could not have the memory it asked for.
+_WANT_OF_MEMORY: Final = (
+    "std::bad_alloc",
+    "MemoryError",
+    "can't allocate memory",
+    "OutOfMemoryError",
+)
+
+
 class ChildDied(Exception):
     """The child ended, or wrote what is no frame and was killed. The text says how."""
+
+    @property
+    def for_want_of_memory(self) -> bool:
+        """Whether its last words say so."""
+        return any(words in str(self) for words in _WANT_OF_MEMORY)
 
 
 class Child:

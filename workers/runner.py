@@ -27,12 +27,22 @@ _POLL_SECONDS: Final = 0.2
 
 
 class UnitFailed(Exception):
-    """A unit's work failed. `retry` when another attempt may fare better."""
+    """A unit's work failed.
 
-    def __init__(self, problem: dict[str, Any], *, retry: bool) -> None:
+    Attributes:
+        retry: another attempt may fare better.
+        broken: the process, or its device, is of no further use.
+    """
+
+    def __init__(self, problem: dict[str, Any], *, retry: bool, broken: bool = False) -> None:
         super().__init__(problem.get("detail", ""))
         self.problem = problem
         self.retry = retry
+        self.broken = broken
+
+
+class NeverReady(Exception):
+    """A child ended before it was warm: nothing that it was asked can have been the reason."""
 
 
 class TimedOut(Exception):
@@ -69,6 +79,27 @@ class Runner:
         if self._spare is None:
             self._spare = self._start()
 
+    def await_spare(self, seconds: float) -> None:
+        """Has a spare that is warm.
+
+        Raises:
+            ChildDied: it ended before it was.
+            TimedOut: it took longer.
+            OSError: no process can be started.
+        """
+        deadline = time.monotonic() + seconds
+        self.warm()
+        while self._spare is not None and not self._spare.ready:
+            try:
+                self._spare.poll(_POLL_SECONDS)
+            except ChildDied:
+                self._spare = None
+                raise
+            if time.monotonic() > deadline:
+                spare, self._spare = self._spare, None
+                spare.kill()
+                raise TimedOut(f"longer than {seconds:g} seconds")
+
     def serves(self, job: str) -> bool:
         """Whether the child at work has this job open."""
         return self._serving is not None and self._serving.job == job and self._serving.opened
@@ -94,6 +125,7 @@ class Runner:
         Raises:
             UnitFailed: the child says so.
             ChildDied: it ended without an answer, or with one that is none; it is replaced.
+            NeverReady: it ended before it had so much as begun.
             TimedOut: `ask.seconds` passed.
             Whatever `ask.check` raises: the child is killed first.
         """
@@ -112,12 +144,20 @@ class Runner:
                     ask.on_progress(Progress.read(frame).cells_done)
                 elif frame.type == Failed.word:
                     failed = Failed.read(frame)
-                    raise UnitFailed(failed.problem.to_problem().to_json(), retry=failed.retry)
+                    problem = failed.problem.to_problem().to_json()
+                    raise UnitFailed(problem, retry=failed.retry, broken=failed.broken)
                 else:
                     return read(frame), frame.blobs
         except UnitFailed as failure:
             if failure.retry:
                 self.retire()
+            raise
+        except ChildDied as death:
+            # what it was asked it had not read yet
+            begun = serving.child.ready
+            self.retire()
+            if not begun:
+                raise NeverReady(str(death)) from death
             raise
         except ProtocolError as error:
             self.retire()

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import mmap
 import time
+from typing import Final
+
+_LOOK_SECONDS: Final = 0.2
 
 
 class ShutdownFlag:
@@ -26,6 +29,17 @@ class ShutdownFlag:
             return False
         if self._seen_at is None:
             self._seen_at = time.monotonic()
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until the flag is set, at most so long; whether it is set."""
+        until = time.monotonic() + seconds
+        while not self.is_set():
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            # another process sets it, and a byte of memory wakes nobody
+            time.sleep(min(left, _LOOK_SECONDS))
         return True
 
     def past(self, seconds: float) -> bool:

@@ -2,7 +2,8 @@
 
 Owns the loop and what every kind of end is reported as. A unit ends in exactly one of: reported
 done by its step; failed for good; failed for now (counted, tried again); released (the worker is
-told to stop); or lost (cancelled, or another attempt runs), which is nothing to report.
+told to stop, or something is wrong with the worker itself, which is never the unit's to pay); or
+lost (cancelled, or another attempt runs), which is nothing to report.
 Never imports torch.
 """
 
@@ -19,8 +20,9 @@ from service.ledger import units
 from service.ledger.units import StaleAttempt
 from workers.assignment import Assignment
 from workers.childprocess import ChildDied
+from workers.fitness import WorkerFault
 from workers.heart import Heart, LostUnit
-from workers.runner import TimedOut, UnitFailed
+from workers.runner import NeverReady, TimedOut, UnitFailed
 from workers.steps import finalise, ingest, prepare, tile
 from workers.tools import InHand, Stopped, Tools
 
@@ -48,6 +50,13 @@ class Supervisor:
         """Starts a child for the job to come."""
         self._tools.runner.warm()
 
+    def _warm_or_doubt(self) -> None:
+        try:
+            self._tools.runner.warm()
+        except OSError as error:
+            log.error("a child process cannot start: %s", error)
+            self._tools.fitness.doubt()
+
     def close(self) -> None:
         """Kills the children."""
         self._tools.runner.close()
@@ -59,7 +68,9 @@ class Supervisor:
         """
         done = 0
         try:
-            while not self._tools.shutdown.is_set():
+            while self._tools.fitness.await_fit(self._tools.shutdown):
+                if self._tools.shutdown.is_set():
+                    break
                 assignment = self._claim(job)
                 if assignment is None:
                     break
@@ -73,7 +84,7 @@ class Supervisor:
         finally:
             self._tools.runner.retire()
             if not self._tools.shutdown.is_set():
-                self._tools.runner.warm()
+                self._warm_or_doubt()
         return done
 
     def _claim(self, job: str | None) -> Assignment | None:
@@ -90,7 +101,6 @@ class Supervisor:
     def _carry_out(self, assignment: Assignment) -> None:
         tools, unit = self._tools, assignment.unit
         log.info("%s %s of %s, attempt %d", unit.kind, unit.id, assignment.job.id, unit.attempt)
-        self._arrange_children(assignment)
         heart = Heart(
             tools.database,
             unit=unit.id,
@@ -102,6 +112,8 @@ class Supervisor:
             hand = InHand(tools, assignment, heart)
             try:
                 self._attempt(hand)
+            except (WorkerFault, NeverReady, OSError, MemoryError) as fault:
+                self._blame_self(hand, fault)
             except (LostUnit, StaleAttempt) as lost:
                 log.info("%s is not ours any more: %s", unit.id, lost)
                 tools.runner.retire()
@@ -111,22 +123,27 @@ class Supervisor:
 
     def _attempt(self, hand: InHand) -> None:
         """The step, and the report of any failure."""
-        limit = hand.tools.options.unit_seconds
         try:
+            self._arrange_children(hand.assignment)
             if _is_planned_otherwise(hand.assignment):
                 self._plan_anew(hand)
             else:
                 _STEPS[hand.assignment.kind](hand)
         except UnitFailed as failure:
+            if failure.broken:
+                self._require_fit()
             self._fail(hand, failure.problem, retry=failure.retry)
         except ChildDied as death:
-            self._fail(hand, Problem("poison", _sentence(death)).to_json(), retry=True)
-        except TimedOut:
-            detail = f"the unit took longer than its limit of {limit:g} seconds"
-            self._fail(hand, Problem("time_limit", detail).to_json(), retry=False)
+            code = "out_of_memory" if death.for_want_of_memory else "poison"
+            self._fail(hand, Problem(code, _sentence(death)).to_json(), retry=True)
+        except TimedOut as late:
+            # once more, elsewhere: a child can hang for reasons of its machine
+            detail = f"the unit took longer than its limit: {late}"
+            again = hand.assignment.unit.deaths == 0
+            self._fail(hand, Problem("time_limit", detail).to_json(), retry=again)
         except Problem as problem:
             self._fail(hand, problem.to_json(), retry=problem.kind.retryable)
-        except (LostUnit, StaleAttempt, Stopped):
+        except (LostUnit, StaleAttempt, Stopped, WorkerFault, NeverReady, OSError, MemoryError):
             raise
         except Exception as error:
             log.exception("a fault of ours in %s", hand.assignment.unit.id)
@@ -155,12 +172,28 @@ class Supervisor:
 
         hand.persist(report, "planning a job anew")
 
-    def _release(self, hand: InHand) -> None:
+    def _require_fit(self) -> None:
+        """Raises WorkerFault when a fresh child, on the same device, does not even start."""
+        self._tools.fitness.doubt()
+        if (fault := self._tools.fitness.fault()) is not None:
+            raise WorkerFault(fault)
+
+    def _blame_self(self, hand: InHand, fault: Exception) -> None:
+        """The unit goes to another worker, uncounted, and this one looks at itself."""
+        tools, unit = hand.tools, hand.assignment.unit
+        log.error("a fault of this worker's, %s is given back: %r", unit.id, fault)
+        # the job's owner learns what it was, not where this machine keeps things
+        said = (fault.strerror if isinstance(fault, OSError) else None) or type(fault).__name__
+        tools.fitness.doubt()
+        tools.runner.retire()
+        self._release(hand, fault=said)
+
+    def _release(self, hand: InHand, *, fault: str | None = None) -> None:
         """Gives the unit back, if the database can be told; else its lease runs out."""
         unit = hand.assignment.unit
         try:
             with hand.tools.database.transaction() as session:
-                units.release(session, unit.id, unit.attempt)
+                units.release(session, unit.id, unit.attempt, fault=fault)
         except (Problem, StaleAttempt) as error:
             log.warning("%s could not be released: %s", unit.id, error)
         else:

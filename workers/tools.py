@@ -7,16 +7,20 @@ store that is away is tried again, with growing pauses. Makes nothing: `workers.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 from service.domain.problems import Problem
+from service.domain.units import UnitKind
 from service.ledger.session import Database
 from service.store.objects import ObjectStore
+from service.store.verifying import corrupt
 from workers.assignment import Assignment
-from workers.cache import ObjectCache
+from workers.cache import Held, ObjectCache
+from workers.fitness import Fitness, WorkerFault
 from workers.heart import Heart
 from workers.runner import Asking, Runner
 from workers.shutdown import ShutdownFlag
@@ -27,6 +31,14 @@ T = TypeVar("T")
 
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 5.0
+#: An outage that lasts longer is the worker's to wait out, without a unit in its hands.
+_OUTAGE_SECONDS: Final = 600.0
+#: An object that so many reads in a row did not get, over some six seconds, is asked about.
+_READS: Final = 6
+#: A tile may take so many times what its cells took when it was planned…
+_SLOWER: Final = 30.0
+#: … and at least this, since a machine may be busy and a child must warm up.
+_LEAST_TILE_SECONDS: Final = 120.0
 
 
 class Stopped(Exception):
@@ -67,6 +79,7 @@ class Tools:
     cache: ObjectCache
     runner: Runner
     shutdown: ShutdownFlag
+    fitness: Fitness
     options: Options
     worker: str
 
@@ -91,22 +104,35 @@ class InHand:
         def on_progress(cells: int) -> None:
             self.heart.cells_done = cells
 
-        return Asking(self.tools.options.unit_seconds, self.check, on_progress)
+        return Asking(self.limit_seconds(), self.check, on_progress)
+
+    def limit_seconds(self) -> float:
+        """How long a request of this unit may take: a hung child must not hold the worker for the
+        hour that the longest unit may take, when this one should take seconds."""
+        longest, unit = self.tools.options.unit_seconds, self.assignment.unit
+        if unit.kind is not UnitKind.TILE:
+            return longest
+        cells = (unit.stop or 0) - (unit.start or 0)
+        expected = cells * self.assignment.plan.cell_seconds
+        return min(longest, max(_LEAST_TILE_SECONDS, _SLOWER * expected))
 
     def persist(self, attempt: Callable[[], T], what: str) -> T:
         """`attempt`'s value, tried again while its server is away.
 
         Raises:
             LostUnit, Stopped: meanwhile the unit was lost, or the worker must stop.
+            WorkerFault: the server stayed away for too long.
             Problem: any that waiting does not cure.
         """
-        pause = _FIRST_PAUSE_SECONDS
+        pause, since = _FIRST_PAUSE_SECONDS, time.monotonic()
         while True:
             try:
                 return attempt()
             except Problem as problem:
                 if problem.code != "unavailable":
                     raise
+                if time.monotonic() - since > _OUTAGE_SECONDS:
+                    raise WorkerFault(f"{what}: {problem.detail}") from problem
                 log.warning("%s: %s; trying again", what, problem.detail)
             self.check()
             self.heart.wait(pause)
@@ -116,12 +142,44 @@ class InHand:
         """An object's path, verified, kept in the cache for as long as the job's child lives."""
         resources = self.tools.runner.resources(self.assignment.job.id)
         held = resources.enter_context(self.tools.cache.holding())
-        return self.persist(lambda: held.path(digest), f"fetching {digest}")
+        return self.read(held, digest)
+
+    def read(self, held: Held, digest: str) -> Path:
+        """An object's path, verified, kept in the cache until `held` is closed.
+
+        Raises:
+            Problem: `object_corrupt` when it is missing, another, or cannot be read while other
+                objects can.
+            LostUnit, Stopped, WorkerFault: as `persist`.
+        """
+        failures = 0
+
+        def attempt() -> Path:
+            nonlocal failures
+            try:
+                return held.path(digest)
+            except Problem as problem:
+                if problem.code != "unavailable":
+                    raise
+                failures += 1
+                if failures >= _READS and self.tools.store.serves_others(digest):
+                    raise corrupt(
+                        digest,
+                        f"the store failed {failures} times to read it, and reads other objects "
+                        f"meanwhile; the last time: {problem.detail}",
+                    ) from problem
+                raise
+
+        return self.persist(attempt, f"fetching {digest}")
 
     def store_bytes(self, data: bytes, content_type: str) -> str:
         """Stores an object and keeps it at hand; its digest."""
         digest = self.persist(
             lambda: self.tools.store.put_bytes(data, content_type=content_type), "storing"
         )
-        self.tools.cache.put(digest, data)
+        try:
+            self.tools.cache.put(digest, data)
+        except OSError as error:
+            # it is stored; the cache only saves a way
+            log.warning("%s is not kept at hand: %s", digest, error)
         return digest

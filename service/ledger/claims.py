@@ -27,10 +27,15 @@ from service.ledger.sqltext import one, record, records, rows, run
 #: any worker's hands has waited this long.
 PATIENCE_SECONDS: Final = 10.0
 
+#: A unit that failed on a worker is left to the others for so long; then that one may try too.
+SHUN_SECONDS: Final = 10.0
+
 # Each live job with a ready unit, in the order in which they deserve a worker; then the first
 # unit of the first of them that no other transaction is claiming. Cost: one index probe for each
 # live job, however many units wait. NO KEY UPDATE, because a plain FOR UPDATE would pass over a
 # unit to which another transaction is just writing a reference (a hint).
+# A unit is taken not before its time, and not where it just failed: by the statement's clock, since
+# the transaction may have begun before the report that this statement sees.
 # Both parts are MATERIALIZED so that they are evaluated once, in this order.
 _CLAIM: Final = """
 WITH busy AS MATERIALIZED (
@@ -41,7 +46,11 @@ WITH busy AS MATERIALIZED (
     LEFT JOIN busy ON busy.project = job.project
     CROSS JOIN LATERAL (
         SELECT u.ready_at FROM units u
-        WHERE u.job_id = job.id AND u.state = 'ready' ORDER BY u.seq LIMIT 1
+        WHERE u.job_id = job.id AND u.state = 'ready'
+            AND u.ready_at <= statement_timestamp() AND (
+                u.shunned IS DISTINCT FROM :worker
+                OR u.ready_at <= statement_timestamp() - make_interval(secs => :shun))
+        ORDER BY u.seq LIMIT 1
     ) first
     WHERE job.state IN ('queued', 'running')
     ORDER BY
@@ -59,6 +68,9 @@ WITH busy AS MATERIALIZED (
     FROM deserving CROSS JOIN LATERAL (
         SELECT u.id FROM units u
         WHERE u.job_id = deserving.id AND u.state = 'ready'
+            AND u.ready_at <= statement_timestamp() AND (
+                u.shunned IS DISTINCT FROM :worker
+                OR u.ready_at <= statement_timestamp() - make_interval(secs => :shun))
         ORDER BY u.seq
         LIMIT 1
         FOR NO KEY UPDATE SKIP LOCKED
@@ -94,6 +106,7 @@ def claim(
         lease=float(lease_seconds),
         prefer=prefer_job,
         patience=PATIENCE_SECONDS,
+        shun=SHUN_SECONDS,
     )
     if unit is None:
         return None
@@ -157,20 +170,32 @@ def beat(
     return "cancelled" if ended else "stale"
 
 
-def release(session: Session, unit_id: str, attempt: int) -> None:
-    """Gives a unit back unfinished; this counts as no death. Raises StaleAttempt."""
+def release(session: Session, unit_id: str, attempt: int, *, fault: str | None = None) -> None:
+    """Gives a unit back unfinished; this counts as no death.
+
+    Args:
+        fault: what is wrong with the worker itself, when that is why. Others take the unit first;
+            the worker only when none did for `SHUN_SECONDS`.
+
+    Raises:
+        StaleAttempt: the attempt does not hold it any more.
+    """
     released = rows(
         session,
         "UPDATE units SET state = 'ready', ready_at = now(), lease_until = NULL, cells_done = 0,"
-        " started_at = NULL"
+        " started_at = NULL, shunned = CASE WHEN :faulty THEN worker END"
         " WHERE id = :id AND attempt = :attempt AND state = 'leased' RETURNING job_id, worker",
         id=unit_id,
         attempt=attempt,
+        faulty=fault is not None,
     )
     if not released:
         raise StaleAttempt(unit_id, attempt)
     job_id = released[0]["job_id"]
-    events.add(session, job_id, events.UNIT_RELEASED, unit=unit_id, worker=released[0]["worker"])
+    why = {} if fault is None else {"fault": fault}
+    events.add(
+        session, job_id, events.UNIT_RELEASED, unit=unit_id, worker=released[0]["worker"], **why
+    )
     outbox.hint(session, job_id, [unit_id])
 
 

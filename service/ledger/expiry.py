@@ -1,4 +1,8 @@
-"""Leases that ran out: their workers are taken for dead, and their units taken back."""
+"""Leases that ran out: their workers are taken for dead, and their units taken back.
+
+A silent worker is its machine's fault until many were lost with the same unit in hand: what a
+unit's own child does, its supervisor lives to report.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,10 @@ _JOBS_AT_ONCE: Final = 200
 
 
 def expire(session: Session) -> list[ExpiredUnit]:
-    """Takes back every unit whose lease is past, counting a death.
+    """Takes back every unit whose lease is past, counting a loss.
 
-    A unit that has died `failures.MAX_DEATHS` times fails its job as `poison`. Jobs that somebody
-    is working on this moment are left for the next call, so this never waits.
+    A unit with which `failures.MAX_LOSSES` workers were lost fails its job as `poison`. Jobs that
+    somebody is working on this moment are left for the next call, so this never waits.
     """
     expired: list[ExpiredUnit] = []
     due = rows(
@@ -50,9 +54,9 @@ def _expire_in(session: Session, job: JobRecord) -> list[ExpiredUnit]:
         " ORDER BY seq FOR NO KEY UPDATE SKIP LOCKED",
         job_id=job.id,
     ):
-        again = failures.set_back(session, job, unit, _poison(unit))
+        again = failures.set_back(session, job, unit, _poison(unit), lost=True)
         expired.append(
-            ExpiredUnit(unit.id, job.id, unit.worker or "", unit.deaths + 1, poison=not again)
+            ExpiredUnit(unit.id, job.id, unit.worker or "", unit.losses + 1, poison=not again)
         )
         if not again:
             # the job has failed and taken its other units along
@@ -61,7 +65,7 @@ def _expire_in(session: Session, job: JobRecord) -> list[ExpiredUnit]:
 
 
 def _poison(unit: UnitRecord) -> dict[str, object]:
-    times = {1: "once", 2: "twice"}.get(unit.deaths + 1, f"{unit.deaths + 1} times")
+    times = {1: "once", 2: "twice"}.get(unit.losses + 1, f"{unit.losses + 1} times")
     return Problem(
         "poison",
         f"the {unit.kind} unit {unit.seq} lost its worker {times}, last {unit.worker}, which "

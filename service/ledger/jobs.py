@@ -378,7 +378,7 @@ def _reopen(session: Session, job_id: str, kind: UnitKind, *, ready: bool) -> No
         session,
         "UPDATE units SET state = CASE WHEN :ready THEN 'ready' ELSE 'blocked' END,"
         " ready_at = CASE WHEN :ready THEN now() END, started_at = NULL, finished_at = NULL,"
-        " deaths = 0, problem = NULL, cells_done = 0, worker = NULL"
+        " deaths = 0, losses = 0, shunned = NULL, problem = NULL, cells_done = 0, worker = NULL"
         " WHERE job_id = :job_id AND kind = :kind AND state IN ('failed', 'cancelled')",
         **values,
     )

@@ -25,19 +25,22 @@ HINTS_AT_ONCE: Final = 64
 HINTS_AGAIN: Final = 8
 
 
-def hint(session: Session, job_id: str, unit_ids: Sequence[str]) -> None:
-    """Hints that units of a job became ready; of many, the first."""
+def hint(
+    session: Session, job_id: str, unit_ids: Sequence[str], *, after_seconds: float = 0.0
+) -> None:
+    """Hints that units of a job became ready, or will be; of many, the first."""
     if not unit_ids:
         return
     run(
         session,
-        "INSERT INTO outbox (topic, payload, unit_id, job_id)"
+        "INSERT INTO outbox (topic, payload, unit_id, job_id, not_before)"
         " SELECT 'hint', jsonb_build_object('unit', unit_id, 'job', CAST(:job_id AS text)),"
-        " unit_id, :job_id"
+        " unit_id, :job_id, now() + make_interval(secs => :after)"
         " FROM unnest(CAST(:unit_ids AS text[])) AS unit_id"
         " ON CONFLICT (unit_id) DO UPDATE"
-        " SET sent_at = NULL, attempts = 0, not_before = now()",
+        " SET sent_at = NULL, attempts = 0, not_before = excluded.not_before",
         job_id=job_id,
+        after=after_seconds,
         unit_ids=[*unit_ids[:HINTS_AT_ONCE]],
     )
     # one nudge: the relay reads everything that is due

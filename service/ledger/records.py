@@ -240,7 +240,9 @@ class JobRecord:
 class UnitRecord:
     """A piece of a job. `start` and `stop` slice the plan's order; None but for tiles.
 
-    `attempt` counts claims and fences reports; `deaths` counts attempts that ended badly.
+    `attempt` counts claims and fences reports; `deaths` counts attempts that ended badly by what
+    the unit's own child did, `losses` those whose worker fell silent. `shunned` is the worker on
+    which the last attempt failed: others go first.
     """
 
     id: str
@@ -253,8 +255,10 @@ class UnitRecord:
     stop: int | None
     attempt: int
     deaths: int
+    losses: int
     lease_until: datetime | None
     worker: str | None
+    shunned: str | None
     cells_done: int
     result: str | None
     seconds: float | None
@@ -463,7 +467,7 @@ class ExpiredUnit:
     unit_id: str
     job_id: str
     worker: str
-    deaths: int
+    losses: int
     poison: bool
 
 

@@ -422,8 +422,10 @@ units = Table(
     Column("stop", Integer),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("deaths", Integer, nullable=False, server_default=text("0")),
+    Column("losses", Integer, nullable=False, server_default=text("0")),
     _at("lease_until"),
     Column("worker", Text),
+    Column("shunned", Text),
     Column("cells_done", Integer, nullable=False, server_default=text("0")),
     _refers("result", "objects.digest", required=False),
     Column("seconds", Double),
@@ -456,7 +458,7 @@ units = Table(
     ),
     CheckConstraint("start >= 0 AND start < stop", name="slice"),
     CheckConstraint("cells_done >= 0 AND cells_done <= coalesce(stop - start, 0)", name="cells"),
-    CheckConstraint("attempt >= 0 AND deaths >= 0", name="counts"),
+    CheckConstraint("attempt >= 0 AND deaths >= 0 AND losses >= 0", name="counts"),
     # the claim looks for the first ready unit of a job and counts the leased ones of a project;
     # both indexes hold live units only, however many have been done
     Index("units_ready_idx", "job_id", "seq", postgresql_where=text("state = 'ready'")),

@@ -39,6 +39,8 @@ _PART_BYTES_UNKNOWN: Final = 16 << 20
 _MOST_BYTES_IN_MEMORY: Final = 1 << 30
 _FIGURE_BYTES: Final = 256 << 20
 _PROBE_SECONDS: Final = 3.0
+#: Read back to see whether the store works: too large to be kept among its server's metadata.
+_CANARY: Final = b"lossatlas reads this back\n" * 2600
 #: Putting an object together of its parts, or copying it, is silent work of the server's.
 _PUBLISH_SECONDS: Final = 600.0
 
@@ -195,6 +197,17 @@ class ObjectStore:
                 f"the object {digest} has {opened.total} bytes; at most {max_bytes} are read here",
             )
         return b"".join(verified(opened.pieces(), digest))
+
+    def serves_others(self, digest: str) -> bool:
+        """Whether another object can be written, if need be, and read back, right now.
+
+        Tells one rotten object from a store that is away.
+        """
+        other = _CANARY if digest != digest_bytes(_CANARY) else _CANARY[:-1]
+        try:
+            return self.get_bytes(self.put_bytes(other)) == other
+        except Problem:
+            return False
 
     def open_range(self, digest: str, start: int, stop: int) -> Iterator[bytes]:
         """Bytes `start` to `stop`, which is not included, in pieces of at most a MiB.

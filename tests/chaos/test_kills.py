@@ -119,34 +119,54 @@ def test_a_killed_worker_changes_no_choice_of_adaptive_sampling(victim: Victim) 
     assert {u for u in starts if starts.count(u) > 1} == {tile["unit"]}
 
 
-def test_a_unit_that_kills_its_worker_three_times_is_poison(victim: Victim) -> None:
+def attempt_at(victim: Victim, job: str, unit: str, attempt: int) -> dict[str, Any] | None:
+    """The attempt's `unit_started`, if it has come to that."""
+    mine = [e["data"] for e in victim.events(job, "unit_started")]
+    return next((e for e in mine if e["unit"] == unit and e["attempt"] == attempt), None)
+
+
+def noticed(victim: Victim, job: str, unit: str, attempt: int) -> bool:
+    """Whether the end of that attempt is known."""
+    ended = victim.events(job, "unit_redone", "unit_released")
+    return (unit, attempt) in [(e["data"]["unit"], e["data"].get("attempt")) for e in ended]
+
+
+def test_a_unit_that_kills_its_child_three_times_is_poison(victim: Victim) -> None:
+    job = victim.submit()
+    first = victim.tile_in_hand(job)["unit"]
+    struck = 0
+
+    def failed() -> dict[str, Any] | None:
+        """Strikes each new attempt once. A child that was not warm yet is nobody's death."""
+        nonlocal struck
+        tile = attempt_at(victim, job, first, struck + 1)
+        if tile is not None:
+            for child in processes.descendants(pid_of(tile)):
+                if child.runs("workers.child"):
+                    kill(child.pid)
+            struck += 1
+        found = victim.read(f"/v1/jobs/{job}")
+        return found if found is not None and found["state"] == "failed" else None
+
+    found = until("the job to fail", failed, 150.0)
+    assert found["error"]["code"] == "poison"
+    assert [e["data"]["deaths"] for e in victim.events(job, "unit_redone")] == [1, 2]
+    # and it starves nobody
+    assert victim.finish(victim.submit(num=5))["state"] == "succeeded"
+
+
+def test_three_machines_that_die_are_not_the_units_fault(
+    victim: Victim, undisturbed: np.ndarray[Any, Any]
+) -> None:
     job = victim.submit()
     first = victim.tile_in_hand(job)["unit"]
     for attempt in (1, 2, 3):
-
-        def held(attempt: int = attempt) -> dict[str, Any] | None:
-            mine = [
-                e["data"]
-                for e in victim.events(job, "unit_started")
-                if e["data"]["unit"] == first and e["data"]["attempt"] == attempt
-            ]
-            return mine[-1] if mine else None
-
-        kill(pid_of(until(f"attempt {attempt}", held)))
-        until(
-            "the death to be noticed",
-            lambda attempt=attempt: (
-                victim.api.get(f"/v1/jobs/{job}").json()["state"] == "failed"
-                or len([e for e in victim.events(job, "unit_redone") if e["data"]["unit"] == first])
-                >= attempt
-            ),
-        )
-    failed = victim.finish(job)
-    assert failed["state"] == "failed"
-    assert failed["error"]["code"] == "poison"
-    assert "3 times" in failed["error"]["detail"]
-    # and it starves nobody
-    assert victim.finish(victim.submit(num=5))["state"] == "succeeded"
+        tile = until(f"attempt {attempt}", lambda a=attempt: attempt_at(victim, job, first, a))
+        kill(pid_of(tile))
+        until("the loss", lambda a=attempt: noticed(victim, job, first, a))
+    np.testing.assert_array_equal(victim.loss(victim.finish(job)), undisturbed)
+    victim.require_once(job)
+    assert [e["data"]["deaths"] for e in victim.events(job, "unit_redone")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

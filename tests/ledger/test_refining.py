@@ -90,6 +90,7 @@ def test_a_round_counts_no_death_and_a_death_adds_no_round(world: World) -> None
     problem = {"code": "internal_error", "detail": "the worker went away"}
     with world.database.transaction() as session:
         units.report_failed(session, claimed.unit.id, 1, problem, retry=True)
+    world.settle()
     again = world.claim(prefer_job=job.id)
     assert (again.unit.id, again.unit.deaths) == (claimed.unit.id, 1)
     refine(world, again)

@@ -200,6 +200,7 @@ def test_a_failure_for_now_is_tried_three_times(world: World) -> None:
     job = world.planned(points=1)
     for attempt in (1, 2, 3):
         assert world.job(job.id).state == "running"
+        world.settle()
         claimed = world.claim()
         assert (claimed.unit.attempt, claimed.unit.deaths) == (attempt, attempt - 1)
         with world.database.transaction() as session:

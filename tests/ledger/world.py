@@ -172,6 +172,10 @@ class World:
         with self.database.transaction() as session:
             return units.claim(session, worker=worker, lease_seconds=lease, **more)
 
+    def settle(self) -> None:
+        """Time passes: whatever waited after a failure may be claimed, by any worker."""
+        self.sql("UPDATE units SET ready_at = now() - interval '1 hour' WHERE state = 'ready'")
+
     def plan(self, claimed: ClaimedUnit, *, points: int = 4, tile_cells: int = 1) -> JobPlan:
         """A line of `points` (the centre among them) along the job's directions."""
         return JobPlan(

@@ -25,6 +25,8 @@ _ENGINE_CODES: Final[Mapping[str, str]] = {
     "input_invalid": "incompatible_inputs",
     "memory_exceeded": "out_of_memory",
 }
+#: PyTorch raises these as plain RuntimeErrors.
+_ALLOCATORS_WORDS: Final = ("std::bad_alloc", "can't allocate memory", "out of memory")
 _DETAIL_CHARACTERS: Final = 2000
 #: The folders before a file's name.
 _FOLDERS: Final = re.compile(r"(?<![\w.])/(?:[\w.+@-]+/)+")
@@ -44,6 +46,8 @@ def judge(error: Exception) -> Failed:
         return _failure(error.code, error.detail)
     if isinstance(error, ProgramRefused):
         return _failure("program_refused", str(error))
+    if any(words in str(error) for words in _ALLOCATORS_WORDS):
+        return _failure("out_of_memory", str(error), retry=True, broken=True)
     # callers learn what went wrong, not where this machine keeps things
     text = _FOLDERS.sub("", f"{type(error).__name__}: {error}")
     if isinstance(error, torch.AcceleratorError) or "CUDA error" in text or "cuDNN" in text:

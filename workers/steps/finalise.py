@@ -75,8 +75,7 @@ def carry_out(hand: InHand) -> None:
 
 
 def _tile(hand: InHand, held: Held, digest: str) -> Tile:
-    path = hand.persist(lambda: held.path(digest), "fetching a tile")
-    return Tile.from_npz(path.read_bytes())
+    return Tile.from_npz(hand.read(held, digest).read_bytes())
 
 
 def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[str, Any]:

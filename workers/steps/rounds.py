@@ -150,8 +150,7 @@ def _stored(hand: InHand, plan: JobPlan, chosen: Round) -> tuple[SamplingRound, 
 
 def _read(hand: InHand, planned: SamplingRound) -> Round:
     with hand.tools.cache.holding() as held:
-        path = hand.persist(lambda: held.path(planned.object), "fetching a round of cells")
-        data = path.read_bytes()
+        data = hand.read(held, planned.object).read_bytes()
     try:
         arrays = decode_npz(data)
         return Round(arrays["cells"], arrays["audit"])
