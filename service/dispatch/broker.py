@@ -14,8 +14,12 @@ from service.settings import Settings
 TASK: Final = "lossatlas.drain"
 
 
-def broker_options(settings: Settings) -> dict[str, Any]:
-    """Options for either side. The broker may be away at any time, for any time."""
+def broker_options(settings: Settings, *, answer_seconds: float = 30.0) -> dict[str, Any]:
+    """Options for either side. The broker may be away at any time, for any time.
+
+    Args:
+        answer_seconds: how long it may be silent; who receives waits for messages meanwhile.
+    """
     return {
         "task_default_queue": "cpu",
         "task_serializer": "json",
@@ -27,17 +31,17 @@ def broker_options(settings: Settings) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "broker_connection_timeout": 5.0,
         "broker_heartbeat": 10,
-        "broker_transport_options": _transport_options(settings.broker_url),
+        "broker_transport_options": _transport_options(settings.broker_url, answer_seconds),
         "task_queue_max_priority": None,
         "worker_deduplicate_successful_tasks": False,
     }
 
 
-def _transport_options(url: str) -> dict[str, Any]:
+def _transport_options(url: str, answer_seconds: float) -> dict[str, Any]:
     if not url.startswith(("redis", "rediss", "valkey")):
         return {}
     return {
-        "socket_timeout": 30.0,
+        "socket_timeout": answer_seconds,
         "socket_connect_timeout": 5.0,
         "socket_keepalive": True,
         "health_check_interval": 10,

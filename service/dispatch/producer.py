@@ -21,6 +21,10 @@ from service.settings import Settings
 _EXPIRES_SECONDS: Final = 600
 
 
+#: A broker that takes longer to accept a hint is away.
+_ANSWER_SECONDS: Final = 3.0
+
+
 class BrokerAway(Exception):
     """The broker did not take a hint."""
 
@@ -30,7 +34,7 @@ class Producer:
 
     def __init__(self, settings: Settings) -> None:
         self._app = Celery("lossatlas-relay", broker=settings.broker_url, set_as_current=False)
-        self._app.conf.update(**broker_options(settings))
+        self._app.conf.update(**broker_options(settings, answer_seconds=_ANSWER_SECONDS))
         self._connection: Any = None
 
     def connect(self) -> None:

@@ -1,9 +1,10 @@
-"""The relay: carries hints from the outbox to the broker, and takes back what the dead held.
+"""The relay: carries hints from the outbox to the broker.
 
 Owns the loop of `lossatlas-server relay`. It wakes when the ledger notifies and once a second
-besides; each round sends what is due, and every few seconds the reaper looks for leases that ran
-out. All of it is safe to do twice and by several relays at once: hints may double, and rows are
-taken with SKIP LOCKED. Database or broker away: it tries again, and nothing is lost meanwhile.
+besides; each round sends what is due. The reaper runs beside it, in a thread and on a connection
+of its own, so that no silence of the broker's keeps it waiting. All of it is safe to do twice and
+by several relays at once: hints may double, and rows are taken with SKIP LOCKED. Database or broker
+away: it tries again, and nothing is lost meanwhile.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final
 
+from service.dispatch import reaper
 from service.dispatch.producer import BrokerAway, Producer
-from service.dispatch.reaper import reap
 from service.domain.problems import Problem
 from service.ledger import outbox
 from service.ledger.session import Database
@@ -38,9 +39,13 @@ def run(settings: Settings) -> None:
         stop.set()
 
     previous = {s: signal.signal(s, on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+    reaping = threading.Thread(target=reaper.run, args=(settings, stop), name="reaper", daemon=True)
     try:
+        reaping.start()
         Relay(settings).run(stop)
     finally:
+        stop.set()
+        reaping.join(timeout=_LONGEST_PAUSE_SECONDS)
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -71,7 +76,6 @@ class Relay:
         self._database = Database(settings.database_url, application_name="lossatlas-relay")
         self._producer = Producer(settings)
         self._broker_pause = _Pause()
-        self._reap_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Rounds until `stop` is set; survives outages of the database and the broker."""
@@ -96,14 +100,10 @@ class Relay:
             self._database.dispose()
 
     def round(self) -> None:
-        """Reaps when it is time, then sends everything due. Raises Problem `unavailable`."""
-        now = time.monotonic()
-        if now >= self._reap_at:
-            self._reap_at = now + self._settings.reaper_seconds
-            reap(self._database)
+        """Sends everything due. Raises Problem `unavailable`."""
         if self._broker_pause.over():
             try:
-                # before any row is locked: a broker that is away takes seconds to say so
+                # before any row is marked: a broker that is away takes seconds to say so
                 self._producer.connect()
                 while self._send_batch() == _BATCH:
                     pass
@@ -114,22 +114,21 @@ class Relay:
                 self._broker_pause.succeeded()
 
     def _send_batch(self) -> int:
-        """Sends due hints and marks them in one transaction: unmarked ones are sent again."""
-        failure: BrokerAway | None = None
+        """Sends due hints; how many.
+
+        They are marked first, and no transaction is open while the broker is waited for: a relay
+        that dies in between has lost hints that are sent again when their time is up.
+        """
         with self._database.transaction() as session:
             due = outbox.take_due(
                 session, _BATCH, resend_after_seconds=self._settings.hint_resend_seconds
             )
-            sent: list[int] = []
-            for message in due:
-                try:
-                    self._producer.send(message.payload, "cpu")
-                except BrokerAway as error:
-                    # what did go out is marked all the same
-                    failure = error
-                    break
-                sent.append(message.id)
-            outbox.mark_sent(session, sent)
-        if failure is not None:
-            raise failure
+            outbox.mark_sent(session, [message.id for message in due])
+        for k, message in enumerate(due):
+            try:
+                self._producer.send(message.payload, "cpu")
+            except BrokerAway:
+                with self._database.transaction() as session:
+                    outbox.mark_unsent(session, [left.id for left in due[k:]])
+                raise
         return len(due)

@@ -6,12 +6,16 @@ Owns the list and nothing of its members.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from service.http.waiting import Changes
 from service.identity import Providers
 from service.ledger.session import Database
 from service.settings import Settings
 from service.store.objects import ObjectStore
+
+#: Somebody waits for the answer, and would rather hear that the database is away.
+_STATEMENT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,12 @@ class Services:
     def from_settings(cls, settings: Settings) -> Services:
         """Connects to nothing yet; every part does so when it is first used."""
         # as many connections as there are threads that may want one
-        database = Database(settings.database_url, pool_size=20, application_name="lossatlas-api")
+        database = Database(
+            settings.database_url,
+            pool_size=20,
+            application_name="lossatlas-api",
+            statement_seconds=_STATEMENT_SECONDS,
+        )
         return cls(
             settings,
             database,

@@ -84,6 +84,12 @@ def mark_sent(session: Session, ids: Sequence[int]) -> None:
         )
 
 
+def mark_unsent(session: Session, ids: Sequence[int]) -> None:
+    """Takes `mark_sent` back: they are due at once, unless they were made anew meanwhile."""
+    if ids:
+        run(session, "UPDATE outbox SET sent_at = NULL WHERE id = ANY(:ids)", ids=[*ids])
+
+
 def _tidy_hints(session: Session, resend_after_seconds: float) -> None:
     """Drops hints that say nothing any more, and hints anew where nobody was told.
 

@@ -17,12 +17,17 @@ from sqlalchemy import URL, create_engine, exc, make_url, text
 from sqlalchemy.orm import Session
 
 from service.domain.problems import Problem
+from service.ledger.connection import PatientConnection
 
 __all__ = ["Database", "Listener", "Session"]
 
 #: Waiting longer for a connection than this helps nobody: the caller can try again.
 _CONNECT_SECONDS: Final = 5
 _POOL_SECONDS: Final = 5
+
+#: How long the server may be at one statement, and we wait for its answer beyond that.
+_STATEMENT_SECONDS: Final = 60.0
+_SILENCE_SECONDS: Final = 2.0
 
 #: A transaction whose owner fell asleep must not hold rows for ever; a server that vanished
 #: without a word is noticed by the kernel in seconds and not in hours.
@@ -32,9 +37,15 @@ _CONNECTION_OPTIONS: Final[dict[str, Any]] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    "options": "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=20s "
-    "-c idle_in_transaction_session_timeout=120s",
 }
+
+
+def _server_options(statement_seconds: float) -> str:
+    statement, lock = round(1000 * statement_seconds), round(1000 * statement_seconds / 3)
+    return (
+        f"-c timezone=UTC -c statement_timeout={statement} -c lock_timeout={lock} "
+        "-c idle_in_transaction_session_timeout=120s"
+    )
 
 
 class Database:
@@ -44,13 +55,24 @@ class Database:
         url: `postgresql://…`; Unix sockets as `postgresql://user:pw@/db?host=/dir`.
         pool_size: connections kept; as many again may be opened under load.
         application_name: shown in `pg_stat_activity`.
+        statement_seconds: the longest that one statement may take; a third of it for a lock.
     """
 
     def __init__(
-        self, url: str, *, pool_size: int = 5, application_name: str = "lossatlas"
+        self,
+        url: str,
+        *,
+        pool_size: int = 5,
+        application_name: str = "lossatlas",
+        statement_seconds: float = _STATEMENT_SECONDS,
     ) -> None:
         self._url = driver_url(url)
-        self._application_name = application_name
+        self._answer_seconds = statement_seconds + _SILENCE_SECONDS
+        self._options = {
+            **_CONNECTION_OPTIONS,
+            "options": _server_options(statement_seconds),
+            "application_name": application_name,
+        }
         self._engine = create_engine(
             self._url,
             pool_size=pool_size,
@@ -58,7 +80,7 @@ class Database:
             pool_timeout=_POOL_SECONDS,
             pool_pre_ping=True,
             pool_use_lifo=True,
-            connect_args={**_CONNECTION_OPTIONS, "application_name": application_name},
+            creator=lambda: self._connect(self._options),
         )
 
     @contextmanager
@@ -81,6 +103,9 @@ class Database:
                 raise
             raise problem from error
 
+    def _connect(self, options: dict[str, Any]) -> PatientConnection:
+        return PatientConnection.within(self._answer_seconds, _libpq_url(self._url), **options)
+
     def ping(self) -> None:
         """Raises Problem `unavailable` unless the database answers."""
         with self.transaction() as session:
@@ -98,14 +123,9 @@ class Database:
         the caller's: on Problem `unavailable`, listen anew and read the state again.
         """
         try:
-            connection = psycopg.connect(
-                _libpq_url(self._url),
-                autocommit=True,
-                **{
-                    **_CONNECTION_OPTIONS,
-                    "application_name": f"{self._application_name}-listen",
-                },
-            )
+            name = f"{self._options['application_name']}-listen"
+            connection = self._connect({**self._options, "application_name": name})
+            connection.autocommit = True
         except psycopg.Error as error:
             raise _unavailable("the database does not accept connections") from error
         try:

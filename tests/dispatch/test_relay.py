@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from service.dispatch import reaper
 from service.dispatch.broker import TASK, broker_options
 from service.dispatch.producer import BrokerAway, Producer
 from service.dispatch.relay import Relay
@@ -112,11 +114,26 @@ def test_a_broker_that_is_away_is_told_within_seconds(relay_settings: Settings) 
         producer.send({"unit": "u", "job": "j"}, "cpu")
 
 
-def test_what_the_dead_held_is_taken_back(relay: Relay, queue: Queue, world: World) -> None:
+@contextlib.contextmanager
+def running_reaper(settings: Settings) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=reaper.run, args=(settings, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10.0)
+
+
+def test_what_the_dead_held_is_taken_back(
+    relay: Relay, queue: Queue, world: World, relay_settings: Settings
+) -> None:
     job = world.submit(world.model())
     world.claim(prefer_job=job.id, lease=0)
+    with running_reaper(relay_settings):
+        until("the unit to be ready", lambda: world.states(job.id)["prepare"] == ["ready"])
     relay.round()
-    assert world.states(job.id)["prepare"] == ["ready"]
     assert queue.take()["hint"]["job"] == job.id
     assert "unit_redone" in world.events(job.id)
 
