@@ -16,7 +16,7 @@ from typing import Any, Final
 from service.domain.definitions import DEFINITIONS
 from service.domain.problems import Problem
 from service.domain.units import UnitKind
-from service.ledger import units
+from service.ledger import objects, units
 from service.ledger.units import StaleAttempt
 from workers.assignment import Assignment
 from workers.childprocess import ChildDied
@@ -35,6 +35,8 @@ _STEPS: Final[Mapping[UnitKind, Callable[[InHand], None]]] = {
     UnitKind.FINALISE: finalise.carry_out,
 }
 
+#: A job whose plan is damaged this often fails: the store does not keep what it accepts.
+_MOST_MENDINGS: Final = 3
 #: A job that is done this quickly is followed by the next one sooner than a child warms up, so
 #: its successor is started while it computes. Longer jobs keep the machine to themselves.
 _SHORT_JOB_SECONDS: Final = 2.0
@@ -142,7 +144,8 @@ class Supervisor:
             again = hand.assignment.unit.deaths == 0
             self._fail(hand, Problem("time_limit", detail).to_json(), retry=again)
         except Problem as problem:
-            self._fail(hand, problem.to_json(), retry=problem.kind.retryable)
+            if not self._mended(hand, problem):
+                self._fail(hand, problem.to_json(), retry=problem.kind.retryable)
         except (LostUnit, StaleAttempt, Stopped, WorkerFault, NeverReady, OSError, MemoryError):
             raise
         except Exception as error:
@@ -160,15 +163,37 @@ class Supervisor:
 
         hand.persist(report, "reporting a failure")
 
-    def _plan_anew(self, hand: InHand) -> None:
+    def _mended(self, hand: InHand, problem: Problem) -> bool:
+        """Notes a damaged object. What the job made itself, it makes again: returns True then."""
+        digest, assignment = problem.extra.get("object"), hand.assignment
+        if problem.code != "object_corrupt" or not isinstance(digest, str):
+            return False
+
+        def note() -> int:
+            with hand.tools.database.transaction() as session:
+                objects.mark_damaged(session, digest, problem.detail)
+                return units.replanned_for_damage(session, assignment.job.id)
+
+        times = hand.persist(note, "noting a damaged object")
+        if assignment.kind not in (UnitKind.TILE, UnitKind.FINALISE):
+            return False
+        if digest not in assignment.plan.objects() or times >= _MOST_MENDINGS:
+            return False
+        self._plan_anew(hand, damaged=digest)
+        return True
+
+    def _plan_anew(self, hand: InHand, *, damaged: str | None = None) -> None:
         """Values under two definitions are never laid into one grid."""
         unit = hand.assignment.unit
-        log.info("%s was planned under other definitions; planning anew", hand.assignment.job.id)
+        why = "under other definitions" if damaged is None else f"with {damaged}, now damaged"
+        log.info("%s was planned %s; planning anew", hand.assignment.job.id, why)
         hand.tools.runner.retire()
 
         def report() -> None:
             with hand.tools.database.transaction() as session:
-                units.report_replanned(session, unit.id, unit.attempt, definitions=DEFINITIONS)
+                units.report_replanned(
+                    session, unit.id, unit.attempt, definitions=DEFINITIONS, damaged=damaged
+                )
 
         hand.persist(report, "planning a job anew")
 

@@ -1,4 +1,6 @@
-"""Whose fault a unit's failed attempts were: the child's (deaths) or the machine's (losses)."""
+"""Whose fault it was: of a unit's failed attempts the child's (deaths) or the machine's (losses); and
+which objects are in quarantine.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,10 @@ STATEMENTS = (
     "ALTER TABLE units DROP CONSTRAINT units_counts",
     "ALTER TABLE units ADD CONSTRAINT units_counts"
     " CHECK (attempt >= 0 AND deaths >= 0 AND losses >= 0)",
+    "ALTER TABLE objects ADD COLUMN damaged_at TIMESTAMP WITH TIME ZONE",
+    "ALTER TABLE objects ADD COLUMN damage TEXT",
+    "ALTER TABLE objects ADD CONSTRAINT objects_damage"
+    " CHECK ((damaged_at IS NULL) = (damage IS NULL))",
 )
 
 

@@ -250,6 +250,11 @@ class JobPlan(BaseModel):
         work = None if self.part is None else self.part.work
         return self.evaluations if work is None else work
 
+    def objects(self) -> frozenset[str]:
+        """Digests of what `prepare` and its successors stored for this plan."""
+        rounds = () if self.sampling is None else self.sampling.rounds
+        return frozenset(d.object for d in self.directions) | {r.object for r in rounds}
+
     def coordinates(self) -> NDArray[np.float64]:
         """(α, β) of every flat index, shape (evaluations, 2); β is 0 on a line.
 

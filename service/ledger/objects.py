@@ -6,11 +6,15 @@ something in a project of its own refers to; knowing a digest alone gives nothin
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy.orm import Session
 
 from service.ledger.records import KeyRecord, ObjectRecord
 from service.ledger.sqltext import record as read_record
 from service.ledger.sqltext import run
+
+_DAMAGE_CHARACTERS: Final = 500
 
 
 def record(session: Session, digest: str, size: int, key_id: str | None) -> ObjectRecord:
@@ -31,23 +35,42 @@ def record(session: Session, digest: str, size: int, key_id: str | None) -> Obje
 
 
 def note(session: Session, digest: str, size: int | None = None) -> None:
-    """Notes that the store holds these bytes; a size known before stays."""
+    """Notes that the store holds these bytes, verified; a size known before stays."""
     run(
         session,
         "INSERT INTO objects (digest, size) VALUES (:digest, CAST(:size AS bigint))"
-        " ON CONFLICT (digest) DO UPDATE SET size = EXCLUDED.size"
-        " WHERE objects.size IS NULL AND EXCLUDED.size IS NOT NULL",
+        " ON CONFLICT (digest) DO UPDATE SET size = coalesce(objects.size, EXCLUDED.size),"
+        " damaged_at = NULL, damage = NULL"
+        " WHERE objects.damaged_at IS NOT NULL"
+        " OR objects.size IS NULL AND EXCLUDED.size IS NOT NULL",
         digest=digest,
         size=size,
     )
 
 
+def mark_damaged(session: Session, digest: str, damage: str) -> bool:
+    """Puts an object in quarantine until its bytes are written anew: what was found, and when.
+
+    Returns:
+        Whether that was news.
+    """
+    return bool(
+        run(
+            session,
+            "UPDATE objects SET damaged_at = now(), damage = :damage"
+            " WHERE digest = :digest AND damaged_at IS NULL",
+            digest=digest,
+            damage=damage[:_DAMAGE_CHARACTERS],
+        ).rowcount
+    )
+
+
 def get(session: Session, digest: str) -> ObjectRecord | None:
-    """The object, if it is recorded with its size."""
+    """The object, if it is recorded with its size and not in quarantine."""
     return read_record(
         session,
         ObjectRecord,
-        "SELECT * FROM objects WHERE digest = :digest AND size IS NOT NULL",
+        "SELECT * FROM objects WHERE digest = :digest AND size IS NOT NULL AND damaged_at IS NULL",
         digest=digest,
     )
 

@@ -155,12 +155,20 @@ def report_refined(
     outbox.hint(session, job.id, tiles)
 
 
-def report_replanned(session: Session, unit_id: str, attempt: int, *, definitions: str) -> None:
-    """The job was planned under other definitions: its plan and its tiles are dropped, also those
-    that other workers hold, and it is planned anew.
+def report_replanned(
+    session: Session,
+    unit_id: str,
+    attempt: int,
+    *,
+    definitions: str,
+    damaged: str | None = None,
+) -> None:
+    """The job was planned under other definitions, or what its plan refers to is damaged: its plan
+    and its tiles are dropped, also those that other workers hold, and it is planned anew.
 
     Args:
         definitions: under which it will be.
+        damaged: the object of the plan that cannot be read.
 
     Raises:
         StaleAttempt: as every report.
@@ -182,7 +190,8 @@ def report_replanned(session: Session, unit_id: str, attempt: int, *, definition
         job_id=job.id,
         project=job.project,
     )
-    events.add(session, job.id, events.REPLANNED, definitions=definitions)
+    why = {} if damaged is None else {"damaged": damaged}
+    events.add(session, job.id, events.REPLANNED, definitions=definitions, **why)
     outbox.hint(session, job.id, [prepare])
 
 

@@ -211,8 +211,12 @@ objects = Table(
     # null where only a worker has told of the object so far
     Column("size", BigInteger),
     _at("created_at", now=True),
+    # in quarantine from when it could not be read until its bytes are written anew
+    _at("damaged_at"),
+    Column("damage", Text),
     CheckConstraint(f"digest {_DIGEST}", name="digest"),
     CheckConstraint("size >= 0", name="size"),
+    CheckConstraint("(damaged_at IS NULL) = (damage IS NULL)", name="damage"),
 )
 
 object_uploads = Table(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from service.ledger.claims import beat, claim, release
+from service.ledger.damage import replanned_for_damage, report_damaged
 from service.ledger.expiry import expire
 from service.ledger.failures import MAX_DEATHS
 from service.ledger.fencing import StaleAttempt
@@ -31,6 +32,8 @@ __all__ = [
     "claim",
     "expire",
     "release",
+    "replanned_for_damage",
+    "report_damaged",
     "report_failed",
     "report_finalised",
     "report_ingested",

@@ -124,7 +124,8 @@ class ObjectStore:
     def put_bytes(
         self, data: bytes, digest: str | None = None, *, content_type: str = _BINARY
     ) -> str:
-        """Stores bytes at hand; their digest. Doing so again changes nothing.
+        """Stores bytes at hand; their digest. Doing so again changes nothing, unless what the
+        store holds is damaged by now: then it is written over.
 
         Raises:
             Problem: `digest_mismatch` when `digest` is given and is another.
@@ -135,7 +136,7 @@ class ObjectStore:
                 "digest_mismatch", f"the bytes have digest {actual}, not {digest}; nothing stored"
             )
         key = keys.object_key(actual)
-        if self._size_at(key) != len(data):
+        if not self.holds(actual, len(data)):
             self._put(key, io.BytesIO(data), len(data), content_type=content_type)
         return actual
 
@@ -143,23 +144,20 @@ class ObjectStore:
         """Stores a stream in constant memory and verifies it meanwhile; how many bytes it had.
 
         The source is read to its end and verified even when the object is there already: whoever
-        sends bytes shows that they have them.
+        sends bytes shows that they have them. What is there is read back as well, and written over
+        when it is not what it should be.
 
         Args:
             size: bytes to come, if they were announced.
 
         Raises:
             ValueError: `digest` is not one.
-            Problem: `digest_mismatch`, `upload_incomplete`, with nothing stored; `object_corrupt`
-                when the store holds something else there and no size was announced.
+            Problem: `digest_mismatch`, `upload_incomplete`, with nothing stored.
         """
         key = keys.object_key(digest)
         checked = VerifiedSource(source, digest, size)
-        stored = self._size_at(key)
-        if stored is not None and size in (None, stored):
-            if checked.drain() != stored:
-                raise corrupt(digest, f"it has {stored} bytes and not {checked.count}")
-            return checked.count
+        if self.holds(digest, size):
+            return checked.drain()
         # the length is announced as unknown, so that the SDK reads to the end, where a wrong
         # digest is raised before the last part or the request that makes the object visible
         self._put(key, checked, -1, part_size=_part_bytes(size))
@@ -176,6 +174,25 @@ class ObjectStore:
         if stored is None:
             raise self._missing(digest)
         return stored
+
+    def holds(self, digest: str, size: int | None = None) -> bool:
+        """Whether the very bytes are there: read back and verified, in constant memory.
+
+        False as well where they cannot be read: then they are written over, or the attempt says
+        that the store is away.
+
+        Raises:
+            ValueError: `digest` is not one.
+        """
+        stored = self._size_at(keys.object_key(digest))
+        if stored is None or size not in (None, stored):
+            return False
+        try:
+            for _ in verified(self._open(digest).pieces(), digest):
+                pass
+        except Problem:
+            return False
+        return True
 
     def exists(self, digest: str) -> bool:
         """Whether there is an object. Raises ValueError when `digest` is not one."""
@@ -405,7 +422,7 @@ class ObjectStore:
                 f"{digest}; nothing was stored",
             )
         with outages_told():
-            if self._size_at(target) != size:
+            if not self.holds(digest, size):
                 # the tag holds the copy to the very bytes that were read
                 source = CopySource(
                     self._bucket, staging, match_etag=response.headers["etag"].strip('"')

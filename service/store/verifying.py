@@ -104,4 +104,9 @@ def verified(pieces: Iterable[bytes], digest: str) -> Iterator[bytes]:
 
 def corrupt(digest: str, what: str) -> Problem:
     """A stored object cannot be served as what it is recorded to be."""
-    return Problem("object_corrupt", f"the stored object {digest} is not usable: {what}")
+    return Problem(
+        "object_corrupt",
+        f"the stored object {digest} is not usable: {what}; whoever has its bytes mends it by "
+        "sending them again",
+        extra={"object": digest},
+    )

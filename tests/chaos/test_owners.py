@@ -38,16 +38,21 @@ def rot(folder: Path, data: bytes) -> int:
     return flipped
 
 
-def test_a_rotten_object_fails_its_own_job_and_nobody_elses(victim: Victim) -> None:
+def fresh_checkpoint(victim: Victim) -> tuple[str, bytes]:
+    """A checkpoint whose bytes no other has, so that none rots along; its id and its bytes."""
     tensors = load_file(ROOT / victim.pushed.folder / "checkpoint_05.safetensors")
     name = next(name for name, values in tensors.items() if values.ndim > 1)
-    # bytes of its own, so that no other checkpoint rots along
-    tensors[name] = tensors[name] + np.float32(secrets.randbelow(1000) / 1000)
+    tensors[name] = tensors[name] + np.float32(secrets.randbelow(1 << 20) / (1 << 20))
     weights = save(tensors)
-    rotten = victim.api.create(
+    made = victim.api.create(
         f"/v1/models/{victim.pushed.model}/checkpoints",
-        {"weights": victim.api.put_object(weights), "step": 99, "label": "rotten"},
-    )["id"]
+        {"weights": victim.api.put_object(weights), "step": 99, "label": "fresh"},
+    )
+    return str(made["id"]), weights
+
+
+def test_a_rotten_object_fails_its_own_job_and_nobody_elses(victim: Victim) -> None:
+    rotten, weights = fresh_checkpoint(victim)
     assert rot(victim.live.folder, weights) > 0
     job = victim.submit(origin=rotten, num=3)
     others = [victim.submit(num=3) for _ in range(5)]
@@ -56,6 +61,20 @@ def test_a_rotten_object_fails_its_own_job_and_nobody_elses(victim: Victim) -> N
     assert failed["state"] == "failed"
     assert failed["error"]["code"] == "object_corrupt"
     assert not failed["error"]["retryable"]
+    # sending the right bytes again mends it
+    victim.api.put_object(weights)
+    assert victim.api.post(f"/v1/jobs/{job}/retry").status_code == 202
+    assert victim.finish(job)["state"] == "succeeded"
+
+
+def test_a_forced_job_writes_over_a_damaged_result(victim: Victim) -> None:
+    first = victim.finish(victim.submit(num=3))["landscape"]
+    data = victim.api.get(f"/v1/landscapes/{first}/data.npz").content
+    assert rot(victim.live.folder, data) > 0
+    assert victim.api.get(f"/v1/landscapes/{first}/data.npz").status_code >= 500
+    second = victim.finish(victim.submit(num=3))["landscape"]
+    for landscape in (first, second):
+        assert victim.api.get(f"/v1/landscapes/{landscape}/data.npz").content == data
 
 
 def waiting(victim: Victim, jobs: list[str]) -> set[str]:

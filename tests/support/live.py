@@ -107,6 +107,9 @@ class Live:
                 str(self.folder),
                 "--workers",
                 str(self.workers),
+                # any, since other tests' stacks start at the same time
+                "--port",
+                "0",
             ],
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -5,7 +5,8 @@ Owns the provenance: everything needed to compute the same bits again. Needs no 
 
 from __future__ import annotations
 
-from dataclasses import replace
+import logging
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,6 +14,7 @@ from service.domain.adaptive import Sampling
 from service.domain.counted import counted_provenance
 from service.domain.derived.measures import measure
 from service.domain.plan import JobPlan
+from service.domain.problems import Problem
 from service.domain.questions.question import Question
 from service.domain.questions.table import question_of
 from service.domain.results import GridResult, Tile, assemble, encode_npz
@@ -23,12 +25,13 @@ from workers.steps.networks import network_provenance
 from workers.steps.rounds import after_round
 from workers.tools import InHand
 
+log = logging.getLogger(__name__)
+
 
 def carry_out(hand: InHand) -> None:
     """Publishes the landscape, or plans another round of adaptive sampling.
 
-    Raises:
-        Problem: `object_corrupt` when a tile's bytes are not what was stored.
+    Tiles whose bytes are lost are computed again first.
     """
     assignment, tools = hand.assignment, hand.tools
     plan, question = assignment.plan, question_of(assignment.spec)
@@ -39,7 +42,10 @@ def carry_out(hand: InHand) -> None:
 
     done = hand.persist(read, "reading the tiles' list")
     with tools.cache.holding() as held:
-        tiles = [_tile(hand, held, tile.result) for tile in done if tile.result is not None]
+        tiles, damage = _tiles(hand, held, done)
+    if damage is not None:
+        _compute_again(hand, damage)
+        return
     result = assemble(
         plan, assignment.dataset_names, [d.samples for d in assignment.datasets], tiles
     )
@@ -74,8 +80,44 @@ def carry_out(hand: InHand) -> None:
     hand.persist(report, "publishing the landscape")
 
 
-def _tile(hand: InHand, held: Held, digest: str) -> Tile:
-    return Tile.from_npz(hand.read(held, digest).read_bytes())
+@dataclass(frozen=True)
+class _Damage:
+    """Finished tiles that cannot be read, and what was found of the last of them."""
+
+    tiles: list[str]
+    problem: Problem
+
+
+def _tiles(hand: InHand, held: Held, done: list[UnitRecord]) -> tuple[list[Tile], _Damage | None]:
+    tiles: list[Tile] = []
+    damage: _Damage | None = None
+    for unit in done:
+        if unit.result is None:
+            continue
+        try:
+            tiles.append(Tile.from_npz(hand.read(held, unit.result).read_bytes()))
+        except Problem as problem:
+            if problem.code != "object_corrupt":
+                raise
+            damage = _Damage([*(damage.tiles if damage else ()), unit.id], problem)
+    return tiles, damage
+
+
+def _compute_again(hand: InHand, damage: _Damage) -> None:
+    assignment = hand.assignment
+    log.warning("%s: tiles %s are damaged", assignment.job.id, damage.tiles)
+
+    def report() -> None:
+        with hand.tools.database.transaction() as session:
+            units.report_damaged(
+                session,
+                assignment.unit.id,
+                assignment.unit.attempt,
+                damage.tiles,
+                damage.problem.to_json(),
+            )
+
+    hand.persist(report, "giving damaged tiles back")
 
 
 def _provenance(hand: InHand, plan: JobPlan, tiles: list[UnitRecord]) -> dict[str, Any]:

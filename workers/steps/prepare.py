@@ -6,6 +6,7 @@ on the network from the child.
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from service.domain.definitions import DEFINITIONS, is_of_today
 from service.domain.digests import digest_bytes
 from service.domain.grids import first_tile_size, tile_size
 from service.domain.plan import JobPlan, PlannedDirection
+from service.domain.problems import Problem
 from service.domain.questions.table import question_of
 from service.ledger import directions, units
 from service.ledger.records import DirectionRecord
@@ -24,6 +26,8 @@ from workers.steps.networks import network_plan, network_request, with_places
 from workers.steps.opening import open_job, threads_of
 from workers.steps.rounds import begin_sampling
 from workers.tools import InHand
+
+log = logging.getLogger(__name__)
 
 
 def carry_out(hand: InHand) -> None:
@@ -87,7 +91,13 @@ def _request(hand: InHand, half: Supervising[Any]) -> Prepare:
 def _direction(hand: InHand, axis: str) -> ReadyDirection | AskedDirection:
     direction = hand.assignment.directions[axis]
     if direction.object is not None and not _made_anew(direction):
-        return ReadyDirection(materialised=str(hand.fetched(direction.object)))
+        try:
+            return ReadyDirection(materialised=str(hand.fetched(direction.object)))
+        except Problem as problem:
+            # a component of a path is its trajectory's; any other is drawn again, to the bit
+            if problem.code != "object_corrupt" or direction.spec.get("kind") == "pca":
+                raise
+            log.warning("%s is drawn again: %s", direction.id, problem.detail)
     uploaded = direction.spec.get("object")
     return AskedDirection(
         spec=dict(direction.spec),
