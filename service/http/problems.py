@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from service.domain.problems import FieldError, Problem
+from service.http import quarantine
 from service.inputs.bodies import field_errors
 
 log = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ async def _problem(request: Request, error: Exception) -> Response:
             error.detail,
             extra={"request_id": request_id_of(request.scope)},
         )
+        await quarantine.note(request, error)
     return rendered(error, request.scope)
 
 
