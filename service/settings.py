@@ -7,9 +7,10 @@ reads the environment behind a caller's back.
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.domain.rights import RightsRule
@@ -70,6 +71,26 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         default=6000, ge=0, description="For each key in each API process; 0 is no limit."
     )
+    head_seconds: float = Field(
+        default=20.0, gt=0, description="For the head of a request, from its first byte."
+    )
+    bytes_per_second: float = Field(
+        default=512.0,
+        ge=0,
+        description="The least that a body comes at, and an answer is fetched at.",
+    )
+    slow_seconds: float = Field(
+        default=20.0, gt=0, description="How long a body or an answer may be slower than that."
+    )
+    connections: int = Field(default=4000, ge=16, description="Of all callers, at once.")
+    connections_per_address: int = Field(
+        default=500, ge=8, description="At once; trusted proxies have no such limit."
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="JSON list of addresses and networks whose X-Forwarded-For counts, such as "
+        '["10.0.0.0/8"].',
+    )
     metrics_public: bool = Field(
         default=False, description="Serve /metrics to callers without an administrator's key."
     )
@@ -128,6 +149,13 @@ class Settings(BaseSettings):
         default=45.0, ge=0, description="How long a unit in hand may go on after SIGTERM."
     )
     cache_bytes: int = Field(default=20 << 30, ge=0)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for one in given:
+            ip_network(one)  # its ValueError says what is wrong
+        return given
 
     @model_validator(mode="after")
     def _provider_is_whole(self) -> Settings:
