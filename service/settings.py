@@ -86,6 +86,21 @@ class Settings(BaseSettings):
     connections_per_address: int = Field(
         default=500, ge=8, description="At once; trusted proxies have no such limit."
     )
+    figures_at_once: int = Field(
+        default=2, ge=2, description="Figures, pages and files made from results at once."
+    )
+    model_checks_at_once: int = Field(
+        default=2, ge=2, description="Programs whose structure is checked at once, each a process."
+    )
+    model_checks_waiting: int = Field(
+        default=16, ge=1, description="Of one key; it is told to come again beyond that."
+    )
+    uploads_at_once: int = Field(
+        default=64, ge=4, description="Objects received at once, of one key half of them."
+    )
+    held_per_key: int = Field(
+        default=200, ge=1, description="Answers that wait for a job, and streams of its events."
+    )
     trusted_proxies: tuple[str, ...] = Field(
         default=(),
         description="JSON list of addresses and networks whose X-Forwarded-For counts, such as "
@@ -124,7 +139,16 @@ class Settings(BaseSettings):
         description="Let identity providers be on this machine, without encryption. For tests.",
     )
     sign_ins_per_minute: int = Field(
-        default=60, ge=0, description="For each address in each API process; 0 is no limit."
+        default=60,
+        ge=0,
+        description="Those that fail, and visits to the identity provider, for each address in "
+        "each API process; 0 is no limit.",
+    )
+    wrong_keys_per_minute: int = Field(
+        default=300,
+        ge=0,
+        description="Keys and sessions that are none, for each address in each API process; 0 is "
+        "no limit.",
     )
 
     # leases and hints
