@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         default=16, ge=1, description="Of one key; it is told to come again beyond that."
     )
     uploads_at_once: int = Field(
-        default=64, ge=4, description="Objects received at once, of one key half of them."
+        default=64, ge=4, description="Objects received at once, of one key a quarter of them."
     )
     held_per_key: int = Field(
         default=200, ge=1, description="Answers that wait for a job, and streams of its events."

@@ -56,7 +56,7 @@ def widths(settings: Settings) -> Mapping[str, Width]:
         "entering": Width(places=8, of_project=4, of_key=4, queue=100),
         "drawing": _shared(draw, queue=200),
         "checking": _shared(check, queue=settings.model_checks_waiting),
-        "sending": _shared(send, queue=100),
+        "sending": Width(send, max(2, send // 2), max(1, send // 4), queue=100),
         "fetching": Width(places=64, of_project=24, of_key=16, queue=100),
     }
 
