@@ -7,9 +7,10 @@ reads the environment behind a caller's back.
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.domain.rights import RightsRule
@@ -70,6 +71,41 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         default=6000, ge=0, description="For each key in each API process; 0 is no limit."
     )
+    head_seconds: float = Field(
+        default=20.0, gt=0, description="For the head of a request, from its first byte."
+    )
+    bytes_per_second: float = Field(
+        default=512.0,
+        ge=0,
+        description="The least that a body comes at, and an answer is fetched at.",
+    )
+    slow_seconds: float = Field(
+        default=20.0, gt=0, description="How long a body or an answer may be slower than that."
+    )
+    connections: int = Field(default=4000, ge=16, description="Of all callers, at once.")
+    connections_per_address: int = Field(
+        default=500, ge=8, description="At once; trusted proxies have no such limit."
+    )
+    figures_at_once: int = Field(
+        default=2, ge=2, description="Figures, pages and files made from results at once."
+    )
+    model_checks_at_once: int = Field(
+        default=2, ge=2, description="Programs whose structure is checked at once, each a process."
+    )
+    model_checks_waiting: int = Field(
+        default=16, ge=1, description="Of one key; it is told to come again beyond that."
+    )
+    uploads_at_once: int = Field(
+        default=64, ge=4, description="Objects received at once, of one key a quarter of them."
+    )
+    held_per_key: int = Field(
+        default=200, ge=1, description="Answers that wait for a job, and streams of its events."
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="JSON list of addresses and networks whose X-Forwarded-For counts, such as "
+        '["10.0.0.0/8"].',
+    )
     metrics_public: bool = Field(
         default=False, description="Serve /metrics to callers without an administrator's key."
     )
@@ -103,7 +139,16 @@ class Settings(BaseSettings):
         description="Let identity providers be on this machine, without encryption. For tests.",
     )
     sign_ins_per_minute: int = Field(
-        default=60, ge=0, description="For each address in each API process; 0 is no limit."
+        default=60,
+        ge=0,
+        description="Those that fail, and visits to the identity provider, for each address in "
+        "each API process; 0 is no limit.",
+    )
+    wrong_keys_per_minute: int = Field(
+        default=300,
+        ge=0,
+        description="Keys and sessions that are none, for each address in each API process; 0 is "
+        "no limit.",
     )
 
     # leases and hints
@@ -133,6 +178,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Room below which a worker takes no work, in its cache's file system.",
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for one in given:
+            ip_network(one)  # its ValueError says what is wrong
+        return given
 
     @model_validator(mode="after")
     def _provider_is_whole(self) -> Settings:

@@ -49,6 +49,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "range_not_satisfiable": Kind(416, "The range lies outside the object"),
     "length_required": Kind(411, "The request needs a Content-Length"),
     "rate_limited": Kind(429, "Too many requests", retryable=True),
+    "too_many_at_once": Kind(429, "Too many requests at once", retryable=True),
+    "request_timeout": Kind(408, "The request did not come in time", retryable=True),
+    "malformed_request": Kind(400, "The request is not HTTP as it is read here"),
+    "head_too_large": Kind(431, "The request's head is too large"),
     # who asks
     "unauthenticated": Kind(401, "A valid API key is needed"),
     "forbidden": Kind(403, "This key may not do that"),

@@ -1,7 +1,7 @@
 """The application: one explicit factory, everything passed in.
 
-Owns the order of the layers: the edge (ids, log, last resort), authentication and rate, bodies,
-what other sites send, and then the routes.
+Owns the order of the layers: whose address it is, the edge (ids, log, last resort), authentication
+and rate, bodies, what other sites send, a place to work at, and then the routes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from service.http.authentication import METRICS, PUBLIC, Authentication
 from service.http.cookies import session_cookie
 from service.http.crosssite import CrossSite
 from service.http.edge import Edge
+from service.http.lanes import lane_of, widths
 from service.http.limits import JsonBodies, RateLimit
 from service.http.metrics import Metrics
+from service.http.proxies import CallersAddress, Proxies
 from service.http.services import Services
+from service.http.shares import Shares
 from service.ledger import schema
 
 
@@ -48,12 +51,14 @@ def create_app(services: Services, routers: Sequence[APIRouter]) -> FastAPI:
         routers,
         lifespan=lifespan,
         middleware=[
+            Middleware(CallersAddress, proxies=Proxies(settings.trusted_proxies)),
             Middleware(Edge, metrics=metrics),
             Middleware(
                 Authentication,
                 database=services.database,
                 rate=RateLimit(settings.requests_per_minute),
                 entrances=RateLimit(settings.sign_ins_per_minute, who="this address"),
+                failures=RateLimit(settings.wrong_keys_per_minute, who="this address"),
                 cookie=session_cookie(secure=settings.is_https),
                 idle_seconds=settings.session_idle_seconds,
                 public=PUBLIC | {METRICS} if settings.metrics_public else PUBLIC,
@@ -62,6 +67,9 @@ def create_app(services: Services, routers: Sequence[APIRouter]) -> FastAPI:
                 JsonBodies, max_bytes=settings.max_body_bytes, streams=_streams, forms=_forms
             ),
             Middleware(CrossSite, public_url=settings.public_url),
+            Middleware(
+                Shares, widths=widths(settings), lane_of=lane_of, held=settings.held_per_key
+            ),
         ],
     )
     app.state.services = services

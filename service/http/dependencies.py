@@ -10,9 +10,10 @@ from fastapi import Depends, Request
 from service.domain.problems import Problem
 from service.http.authentication import KeyHolder
 from service.http.services import Services
+from service.http.shares import Place
 from service.ledger.session import Session
 
-__all__ = ["Administrator", "Principal", "ServicesOf", "Submitter", "Transaction"]
+__all__ = ["Administrator", "PlaceOf", "Principal", "ServicesOf", "Submitter", "Transaction"]
 
 
 def _services(request: Request) -> Services:
@@ -53,6 +54,15 @@ def _administrator(caller: Principal) -> KeyHolder:
 
 #: A caller that manages keys.
 Administrator = Annotated[KeyHolder, Depends(_administrator)]
+
+
+def _place(request: Request) -> Place:
+    found: Place = request.state.place
+    return found
+
+
+#: The request's share of the service, for answers that are held.
+PlaceOf = Annotated[Place, Depends(_place)]
 
 
 def _transaction(services: ServicesOf) -> Iterator[Session]:

@@ -41,6 +41,9 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 
+#: Who sends too much is answered after a while.
+_TOO_MANY: Final = 429
+_PAUSE_SECONDS: Final = 1.0
 #: As some proxies write it: the caller went away before there was an answer.
 _NOBODY_THERE: Final = 499
 
@@ -86,6 +89,9 @@ class Edge:
         except Exception as error:
             if status:
                 raise  # the server cuts the connection: what was sent must not look whole
+            if isinstance(error, Problem) and error.kind.status == _TOO_MANY:
+                # whoever asks again at once would keep us busy with refusals alone
+                await asyncio.sleep(_PAUSE_SECONDS)
             await rendered(_told(error, request_id), scope)(scope, receive, sending)
         finally:
             self._note(scope, request_id, status or _NOBODY_THERE, time.perf_counter() - began)

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.domain.problems import Problem
+from service.http.shares import Asker, Lane, Width
 
 #: Addresses of callers without a key are as many as somebody likes.
 _MOST_BUCKETS: Final = 20_000
@@ -24,6 +28,16 @@ MOST_MEMBERS: Final = 1_000
 #: Of a whole body: a trajectory of the largest size names its checkpoints in half of them.
 MOST_VALUES: Final = 20_000
 
+#: Bytes of who has no key: what signs somebody in is short.
+MOST_OF_NOBODY: Final = 128 << 10
+#: Bytes of the bodies of one caller's requests in hand, together.
+MOST_IN_HAND: Final = 32 << 20
+#: What is read between two other requests without anybody noticing.
+_READ_AT_ONCE: Final = 32 << 10
+_ONE_AFTER_ANOTHER: Final = Width(places=1, of_project=1, of_key=1, queue=100)
+
+#: Takes each string once, an unfinished one to the end: no looking back.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)
 _BODIED: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -45,7 +59,8 @@ class RateLimit:
         self._size = float(per_minute)
         self._clock = clock
         self._who = who
-        self._buckets: dict[str, tuple[float, float]] = {}
+        # those used last at the end
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key_id: str) -> None:
         """Counts one request.
@@ -56,10 +71,10 @@ class RateLimit:
         if not self._size:
             return
         now = self._clock()
-        if len(self._buckets) > _MOST_BUCKETS:
-            # after a minute every bucket is full again, and none need be known
-            self._buckets = {k: v for k, v in self._buckets.items() if now - v[1] < 60.0}
-        level, at = self._buckets.get(key_id, (self._size, now))
+        level, at = self._buckets.pop(key_id, (self._size, now))
+        while len(self._buckets) >= _MOST_BUCKETS:
+            # not used for longest: after a minute without use a bucket is full again anyway
+            self._buckets.popitem(last=False)
         level = min(self._size, level + (now - at) * self._size / 60.0)
         if level < 1.0:
             self._buckets[key_id] = (level, now)
@@ -93,6 +108,8 @@ class JsonBodies:
         self._max_bytes = max_bytes
         self._streams = streams
         self._forms = forms
+        self._in_hand: Counter[str] = Counter()
+        self._reading = Lane("large bodies", _ONE_AFTER_ANOTHER)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (
@@ -102,18 +119,28 @@ class JsonBodies:
         ):
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        body = await self._read(headers, receive)
-        if body is None:
-            return  # nobody is there to be answered
-        if body and not (self._forms(scope["path"]) and is_form(headers)):
-            _require_json(headers, body)
-        await self._app(scope, replayed(body, receive), send)
+        headers, asker = Headers(scope=scope), Asker.of(scope)
+        most = self._max_bytes
+        if "caller" not in scope["state"]:
+            most = min(most, MOST_OF_NOBODY)
+        # what this request holds, so that it is given back whatever happens
+        held = _InHand(self._in_hand, asker.key)
+        try:
+            body = await self._read(headers, receive, most, held)
+            if body is None:
+                return  # nobody is there to be answered
+            if body and not (self._forms(scope["path"]) and is_form(headers)):
+                await self._require_json(headers, body, asker)
+            await self._app(scope, replayed(body, receive), send)
+        finally:
+            held.give_back()
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
+    async def _read(
+        self, headers: Headers, receive: Receive, most: int, held: _InHand
+    ) -> bytes | None:
         declared = headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._max_bytes:
-            raise self._too_large()
+        if declared.isdigit() and int(declared) > most:
+            raise _too_large(most)
         chunks, size = [], 0
         while True:
             message = await receive()
@@ -121,36 +148,70 @@ class JsonBodies:
                 return None
             chunk = message.get("body", b"")
             size += len(chunk)
-            if size > self._max_bytes:
-                raise self._too_large()
+            if size > most:
+                raise _too_large(most)
+            held.take(len(chunk))
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
-    def _too_large(self) -> Problem:
-        return Problem(
-            "body_too_large",
-            f"a JSON body may have {self._max_bytes} bytes; put large data into an object "
-            "(PUT /v1/objects/…) and name its digest",
-        )
+    async def _require_json(self, headers: Headers, body: bytes, asker: Asker) -> None:
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and not (
+            kind.startswith("application/") and kind.endswith("+json")
+        ):
+            raise Problem(
+                "unsupported_media_type",
+                "send JSON, with Content-Type: application/json "
+                f"(this was {kind[:80] or 'none'!r})",
+            )
+        if len(body) <= _READ_AT_ONCE:
+            read_json(body)
+            return
+        # a large one takes a while, and the interpreter meanwhile: one after another
+        async with self._reading.place(asker):
+            await run_in_threadpool(read_json, body)
+
+
+class _InHand:
+    """The bytes of bodies that one request holds, counted with those of the same caller."""
+
+    def __init__(self, counted: Counter[str], key: str) -> None:
+        self._counted = counted
+        self._key = key
+        self._size = 0
+
+    def take(self, size: int) -> None:
+        """Counts bytes. Raises Problem `too_many_at_once`."""
+        if self._counted[self._key] + size > MOST_IN_HAND:
+            raise Problem(
+                "too_many_at_once",
+                f"the bodies of this caller's requests in hand have {MOST_IN_HAND} bytes together; "
+                "wait for their answers first",
+                headers={"Retry-After": "2"},
+            )
+        self._counted[self._key] += size
+        self._size += size
+
+    def give_back(self) -> None:
+        """The request is over."""
+        self._counted[self._key] -= self._size
+        if not self._counted[self._key]:
+            del self._counted[self._key]
+
+
+def _too_large(most: int) -> Problem:
+    return Problem(
+        "body_too_large",
+        f"a JSON body may have {most} bytes; put large data into an object "
+        "(PUT /v1/objects/…) and name its digest",
+    )
 
 
 def is_form(headers: Headers) -> bool:
     """Whether the body is a page's form, as browsers send it."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/x-www-form-urlencoded"
-
-
-def _require_json(headers: Headers, body: bytes) -> None:
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json" and not (
-        kind.startswith("application/") and kind.endswith("+json")
-    ):
-        raise Problem(
-            "unsupported_media_type",
-            f"send JSON, with Content-Type: application/json (this was {kind[:80] or 'none'!r})",
-        )
-    read_json(body)
 
 
 def read_json(body: bytes) -> Any:
@@ -161,6 +222,7 @@ def read_json(body: bytes) -> Any:
             a number of thousands of digits, or half of a surrogate pair; `body_too_large` for more
             members or values than any schema asks for.
     """
+    _require_parsable(body)
     try:
         text = body.decode("utf-8")
         value = json.loads(text, parse_constant=_refuse_constant)
@@ -179,6 +241,22 @@ def read_json(body: bytes) -> Any:
         raise _malformed(str(error)) from None
     _require_modest(value)
     return value
+
+
+def _require_parsable(body: bytes) -> None:
+    """Refuses what holds far too many values, before they are made: hundreds of thousands of empty
+    lists take the interpreter half a second.
+
+    Raises:
+        Problem: `body_too_large`.
+    """
+    if _marks(body) > 2 * MOST_VALUES and _marks(_STRING.sub(b"", body)) > 2 * MOST_VALUES:
+        raise _too_wide(f"it holds more than {MOST_VALUES} values", MOST_VALUES)
+
+
+def _marks(body: bytes) -> int:
+    """At least as many as there are values, but one."""
+    return sum(map(body.count, (b",", b"[", b"{")))
 
 
 def _require_modest(value: Any) -> None:

@@ -61,8 +61,8 @@ def rendered(problem: Problem, scope: Scope) -> Response:
         error["detail"] = _shortened(error["detail"])
         error["pointer"] = _shortened(error["pointer"])
     return Response(
-        # ASCII: details may quote text that is no valid Unicode
-        json.dumps(body),
+        # details may quote text that is no valid Unicode: half a pair is written as JSON escapes it
+        json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace"),
         status_code=problem.kind.status,
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", **problem.headers},

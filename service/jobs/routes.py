@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from service.domain.ids import JobId, ModelId, ProjectName
 from service.domain.questions.table import examples, job_spec
 from service.domain.states import FINISHED_JOB, JobState
-from service.http.dependencies import Principal, ServicesOf, Transaction
+from service.http.dependencies import PlaceOf, Principal, ServicesOf, Transaction
 from service.http.documentation import problems
 from service.http.idempotency import IdempotencyKey
 from service.http.paging import Cursor, Limit, link_next
@@ -66,6 +66,7 @@ async def submit(
     response: Response,
     services: ServicesOf,
     caller: Principal,
+    place: PlaceOf,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> JobOut:
@@ -79,6 +80,7 @@ async def submit(
     submitted = await run_in_threadpool(submission.submit, services, caller, body, idempotency_key)
     job = submitted.job
     if seconds:
+        place.hold()
         response.headers["Preference-Applied"] = f"wait={seconds:g}"
         job = await following.until_finished(services, job.id, seconds)
     if submitted.replayed:
@@ -129,12 +131,15 @@ def list_jobs(
     summary="One job",
     responses=problems("invalid_request", "not_found"),
 )
-async def get(job_id: JobId, services: ServicesOf, caller: Principal, wait: Seconds = 0) -> JobOut:
+async def get(
+    job_id: JobId, services: ServicesOf, caller: Principal, place: PlaceOf, wait: Seconds = 0
+) -> JobOut:
     """Its state, progress, and the landscape or the error once there is one. With `wait`, an
     unfinished job's answer is held until its state changes or the seconds are over.
     """
     job = await run_in_threadpool(_visible, services, caller, job_id)
     if wait and job.state not in FINISHED_JOB:
+        place.hold()
         await following.until_changed(services, job, wait)
     return await run_in_threadpool(_present, services, job_id)
 
@@ -157,6 +162,7 @@ async def events(
     request: Request,
     services: ServicesOf,
     caller: Principal,
+    place: PlaceOf,
     last_event_id: Annotated[int | None, Header(ge=0, lt=2**63)] = None,
     after: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
 ) -> Response:
@@ -164,6 +170,7 @@ async def events(
     await run_in_threadpool(_visible, services, caller, job_id)
     start = last_event_id if last_event_id is not None else after or 0
     if "text/event-stream" in request.headers.get("accept", ""):
+        place.hold()
         return StreamingResponse(
             following.stream(services, job_id, start),
             media_type="text/event-stream",

@@ -15,6 +15,7 @@ from service.domain.digests import Digest
 from service.http.dependencies import Principal, ServicesOf, Submitter
 from service.http.documentation import problems
 from service.http.etag import FOR_EVER, none_match
+from service.http.services import Services
 from service.ledger.records import ObjectRecord
 from service.objects import intake, ranges
 from service.objects.incoming import IncomingBody, too_large
@@ -31,8 +32,7 @@ DigestPath = Annotated[
 ]
 
 _BINARY: Final = "application/octet-stream"
-#: Slow uploads must not take every thread from the other requests.
-_UPLOADS_AT_ONCE: Final = 16
+#: Uploads have threads of their own, so that slow ones take none from other requests.
 _uploading: RunVar[anyio.CapacityLimiter] = RunVar("uploading")
 
 _BODY: Final[dict[str, Any]] = {
@@ -80,7 +80,7 @@ async def put(
     pump = asyncio.create_task(body.pump())
     try:
         stored, new = await anyio.to_thread.run_sync(
-            intake.take_in, services, caller, digest, body, size, limiter=_limiter()
+            intake.take_in, services, caller, digest, body, size, limiter=_limiter(services)
         )
     finally:
         # refused half-way, or cancelled: the other side must not wait for ever
@@ -166,11 +166,11 @@ def _length(size: int) -> dict[str, str]:
     return {"Content-Length": str(size)}
 
 
-def _limiter() -> anyio.CapacityLimiter:
+def _limiter(services: Services) -> anyio.CapacityLimiter:
     """This event loop's."""
     try:
         return _uploading.get()
     except LookupError:
-        made = anyio.CapacityLimiter(_UPLOADS_AT_ONCE)
+        made = anyio.CapacityLimiter(services.settings.uploads_at_once)
         _uploading.set(made)
         return made

@@ -7,6 +7,7 @@ Reads through a function, so that a file in the store costs a request or two.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -17,11 +18,19 @@ from service.domain.problems import Problem
 #: Reads bytes `start` to `stop` of a file.
 Read = Callable[[int, int], bytes]
 
-#: Enough for half a million tensors; decoding costs about 25 times as much memory.
+#: Names and metadata are most of it; decoding costs up to 25 times as much memory.
 MAX_HEADER_BYTES: Final = 32 << 20
+#: Twice as many as a program may have. What holds more is refused before it is decoded, which takes
+#: the interpreter seconds, and all other requests with it.
+MAX_TENSORS: Final = 40_000
+_OPENINGS_A_TENSOR: Final = 3
+_COMMAS_A_TENSOR: Final = 16
+_QUOTES_A_TENSOR: Final = 16
 #: torch's own limit on dimensions.
 MAX_RANK: Final = 64
 
+#: Takes each string once, an unfinished one to the end: no looking back.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)
 _FIRST_READ: Final = 64 << 10
 _LENGTH_BYTES: Final = 8
 _METADATA: Final = "__metadata__"
@@ -105,7 +114,23 @@ def read_safetensors_header(read: Read, size: int) -> dict[str, Entry]:
     return entries
 
 
+def _require_parsable(text: bytes) -> None:
+    """Refuses what cannot be the header of so many tensors, before any of its values is made."""
+    if text.count(b'"') > _QUOTES_A_TENSOR * MAX_TENSORS or (
+        _has_too_many(text) and _has_too_many(_STRING.sub(b"", text))
+    ):
+        _refuse(f"its header holds more than {MAX_TENSORS} tensors")
+
+
+def _has_too_many(text: bytes) -> bool:
+    return (
+        text.count(b"[") + text.count(b"{") > 2 + _OPENINGS_A_TENSOR * MAX_TENSORS
+        or text.count(b",") > _COMMAS_A_TENSOR * MAX_TENSORS
+    )
+
+
 def _decode(text: bytes) -> dict[str, Any]:
+    _require_parsable(text)
     try:
         header = json.loads(
             text.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant

@@ -314,10 +314,52 @@ def test_an_address_has_few_tries(settings: Settings) -> None:
     with serving(strict) as running, browser(running) as one:
         for _ in range(3):
             assert one.sign_in("wrong").status_code == 303
-        told = problem(one.sign_in(running.key("reader")[1]), 429, "rate_limited")
+        told = problem(one.sign_in("wrong"), 429, "rate_limited")
         assert "this address" in told["detail"]
+        # whoever has a key is let in, whatever others behind the same address guess
+        signed_in = one.sign_in(running.key("reader")[1])
+        assert signed_in.status_code == 303
+        assert "set-cookie" in signed_in.headers
+        problem(one.sign_in("wrong"), 429, "rate_limited")
         assert one.open("/sign-in").status_code == 200
         assert one.http.get("/livez").status_code == 200
+
+
+def test_keys_and_sessions_that_are_guessed_are_counted(settings: Settings) -> None:
+    strict = settings.model_copy(update={"wrong_keys_per_minute": 3})
+    guesses = (
+        {"Authorization": "Bearer la_wrong"},
+        {"Cookie": f"lossatlas={'A' * 43}"},
+        {"Authorization": f"Bearer la_{'0' * 26}_{'A' * 43}"},
+    )
+    with serving(strict) as running, running.client() as http:
+        for guess in guesses:
+            problem(http.get("/v1/models", headers=guess), 401, "unauthenticated")
+        for guess in guesses:
+            told = http.get("/v1/models", headers=guess)
+            problem(told, 429, "rate_limited")
+            assert int(told.headers["Retry-After"]) >= 1
+        with running.client(running.key("reader")[1]) as right:
+            assert right.get("/v1/models").status_code == 200
+
+
+def test_each_caller_behind_a_trusted_proxy_has_tries(settings: Settings) -> None:
+    """What a caller itself writes into the field counts for nothing."""
+    strict = {"sign_ins_per_minute": 2, "trusted_proxies": ("127.0.0.0/8", "10.0.0.0/8")}
+    with serving(settings.model_copy(update=strict)) as running, running.client() as http:
+
+        def guess(forwarded: str) -> int:
+            sent = {"X-Forwarded-For": forwarded}
+            return http.post("/sign-in", data={"key": "wrong"}, headers=sent).status_code
+
+        assert [guess("192.0.2.1") for _ in range(3)] == [401, 401, 429]
+        assert [guess(f"203.0.113.{n}, 192.0.2.1, 10.1.1.1") for n in range(3)] == [429] * 3
+        assert [guess("192.0.2.2, 10.1.1.1") for _ in range(3)] == [401, 401, 429]
+        # all of a network in IPv6 may be one machine
+        assert [guess(f"2001:db8::{n}") for n in range(1, 4)] == [401, 401, 429]
+    with serving(settings.model_copy(update={"sign_ins_per_minute": 2})) as running:  # noqa: SIM117
+        with running.client() as http:
+            assert [guess(f"192.0.2.{n}") for n in range(3)] == [401, 401, 429]
 
 
 def test_addresses_without_number_take_bounded_memory() -> None:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
 from service.domain.problems import Problem
-from service.store.headers import MAX_HEADER_BYTES, Entry, read_safetensors_header
+from service.store.headers import MAX_HEADER_BYTES, MAX_TENSORS, Entry, read_safetensors_header
 
 VALID = save(
     {
@@ -250,3 +250,27 @@ def test_any_json_is_read_or_refused(header: dict[str, Any], data: bytes) -> Non
     file = built(json.dumps(header).encode(), data)
     if header_or_none(file) is not None:
         assert accepted_by_the_library(file)
+
+
+def test_a_header_of_too_many_values_is_refused_before_they_are_made() -> None:
+    """Decoding half a million lists takes the interpreter, and so every request, seconds."""
+    most = MAX_HEADER_BYTES - 100
+    tensor = b'"%x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    for text in (
+        b'{"a":[' + b"[]," * (most // 3) + b"1]}",
+        b'{"a":[' + b"1," * (most // 2) + b"1]}",
+        b"{" + b",".join(b'"%x":{}' % number for number in range(most // 13)) + b"}",
+        b"{" + b",".join(tensor % number for number in range(MAX_TENSORS + 1)) + b"}",
+        b'{"a":"' + b"[" * 200_000 + b'\\\\","b":[' + b"[]," * 200_000 + b"1]}",
+    ):
+        with pytest.raises(Problem, match="more than 40000 tensors"):
+            header(text)
+    # what stands in strings is no value
+    metadata = b'"__metadata__":{"config":"' + b'[{,\\"' * 200_000 + b'"}'
+    whole = b",".join(tensor % number for number in range(MAX_TENSORS // 10))
+    assert len(header(b"{" + metadata + b"," + whole + b"}")) == MAX_TENSORS // 10
+
+
+def header(text: bytes) -> dict[str, Entry]:
+    data = struct.pack("<Q", len(text)) + text
+    return read_safetensors_header(lambda start, stop: data[start:stop], len(data))
