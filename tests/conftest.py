@@ -25,6 +25,8 @@ _SLOW = (
     "tests/engine/test_lanczos.py",
     "tests/figures/",
     "tests/adaptive/test_guarantees.py",
+    "tests/program_attack/",
+    "tests/program_binding/test_measuring.py",
     "tests/program_binding/test_operators.py",
     "tests/workers/test_child.py",
     "tests/workers/test_curvature.py",

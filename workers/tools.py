@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from service.domain.problems import Problem
+from service.domain.units import UnitKind
 from service.ledger.session import Database
 from service.store.objects import ObjectStore
 from workers.assignment import Assignment
@@ -42,6 +43,8 @@ class Options:
         threads: of a child; written into the plan, so that other workers use as many.
         tile_seconds: how much work a unit should be.
         unit_seconds: time limit of one unit.
+        ingest_seconds: that of one which binds and probes a model.
+        program_memory_bytes: what a program's values may take at once.
         shutdown_seconds: how long a unit in hand may go on after the worker is told to stop.
         curvature_memory_bytes: budget of Hessian-vector products and Krylov bases.
         memory_bytes: what a child may hold in all; None for no limit of ours.
@@ -51,6 +54,8 @@ class Options:
     threads: int
     tile_seconds: float
     unit_seconds: float
+    ingest_seconds: float
+    program_memory_bytes: int
     lease_seconds: int
     beat_seconds: float
     shutdown_seconds: float
@@ -85,13 +90,21 @@ class InHand:
         if self.tools.shutdown.past(self.tools.options.shutdown_seconds):
             raise Stopped("told to stop")
 
+    @property
+    def seconds(self) -> float:
+        """The unit's time limit."""
+        options = self.tools.options
+        if self.assignment.kind is UnitKind.INGEST:
+            return min(options.ingest_seconds, options.unit_seconds)
+        return options.unit_seconds
+
     def asking(self) -> Asking:
         """How to wait for the child."""
 
         def on_progress(cells: int) -> None:
             self.heart.cells_done = cells
 
-        return Asking(self.tools.options.unit_seconds, self.check, on_progress)
+        return Asking(self.seconds, self.check, on_progress)
 
     def persist(self, attempt: Callable[[], T], what: str) -> T:
         """`attempt`'s value, tried again while its server is away.
