@@ -2,7 +2,8 @@
 
 Owns the loop and what every kind of end is reported as. A unit ends in exactly one of: reported
 done by its step; failed for good; failed for now (counted, tried again); released (the worker is
-told to stop); or lost (cancelled, or another attempt runs), which is nothing to report.
+told to stop, or another project waits for one); or lost (cancelled, or another attempt runs), which
+is nothing to report.
 Never imports torch.
 """
 
@@ -19,7 +20,7 @@ from service.ledger import units
 from service.ledger.units import StaleAttempt
 from workers.assignment import Assignment
 from workers.childprocess import ChildDied
-from workers.heart import Heart, LostUnit
+from workers.heart import Heart, LostUnit, Yielded
 from workers.runner import TimedOut, UnitFailed
 from workers.steps import finalise, ingest, prepare, tile
 from workers.tools import InHand, Stopped, Tools
@@ -105,13 +106,12 @@ class Supervisor:
             except (LostUnit, StaleAttempt) as lost:
                 log.info("%s is not ours any more: %s", unit.id, lost)
                 tools.runner.retire()
-            except Stopped:
+            except (Stopped, Yielded):
                 tools.runner.retire()
                 self._release(hand)
 
     def _attempt(self, hand: InHand) -> None:
         """The step, and the report of any failure."""
-        limit = hand.tools.options.unit_seconds
         try:
             if _is_planned_otherwise(hand.assignment):
                 self._plan_anew(hand)
@@ -122,11 +122,10 @@ class Supervisor:
         except ChildDied as death:
             self._fail(hand, Problem("poison", _sentence(death)).to_json(), retry=True)
         except TimedOut:
-            detail = f"the unit took longer than its limit of {limit:g} seconds"
-            self._fail(hand, Problem("time_limit", detail).to_json(), retry=False)
+            self._fail(hand, _too_slow(hand).to_json(), retry=False)
         except Problem as problem:
             self._fail(hand, problem.to_json(), retry=problem.kind.retryable)
-        except (LostUnit, StaleAttempt, Stopped):
+        except (LostUnit, StaleAttempt, Stopped, Yielded):
             raise
         except Exception as error:
             log.exception("a fault of ours in %s", hand.assignment.unit.id)
@@ -185,6 +184,16 @@ def _is_planned_otherwise(assignment: Assignment) -> bool:
         assignment.kind in (UnitKind.TILE, UnitKind.FINALISE)
         and assignment.plan.definitions != DEFINITIONS
     )
+
+
+def _too_slow(hand: InHand) -> Problem:
+    if hand.assignment.kind is UnitKind.INGEST:
+        return Problem(
+            "time_limit",
+            f"binding the model and running three samples through it took longer than "
+            f"{hand.seconds:g} seconds; make it smaller, or have LOSSATLAS_INGEST_SECONDS raised",
+        )
+    return Problem("time_limit", f"the unit took longer than its limit of {hand.seconds:g} seconds")
 
 
 def _sentence(error: Exception) -> str:
