@@ -190,7 +190,7 @@ def test_a_program_that_would_take_too_much_is_refused_at_the_node(tmp_path: Pat
     assert reason["code"] == "program_too_large"
     assert re.search(r"/graph_module/graph/nodes/\d+$", reason["pointer"])
     assert "LOSSATLAS_PROGRAM_MEMORY_BYTES" in reason["detail"]
-    assert "a program may take 0.023 GiB" in reason["detail"]
+    assert "a program may take 0.02344 GiB" in reason["detail"]
 
 
 def test_whole_numbers_stay_inside_tables(tmp_path: Path) -> None:

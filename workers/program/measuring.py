@@ -286,7 +286,7 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _shown(size: int) -> str:
-    return f"{size / (1 << 30):.2g} GiB" if size < 10 << 30 else f"{size / (1 << 30):,.0f} GiB"
+    return f"{size / (1 << 30):.4g} GiB" if size < 10 << 30 else f"{size / (1 << 30):,.0f} GiB"
 
 
 def _name(tensor: Tensor) -> str:
