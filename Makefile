@@ -16,7 +16,7 @@ AT_ONCE = $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadfile)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery up test test-fast test-integrations lint format bench openapi clean
+.PHONY: help setup demo gallery up test test-fast attack test-integrations lint format bench openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test: lint ## Lint, then run the tests against real servers (JOBS=2: two process
 
 test-fast: $(STAMP) ## Run the tests that need no server, two processes of them
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not server and not slow"
+
+attack: $(STAMP) ## Try every hostile operator call and thousands of mutations
+	LOSSATLAS_ATTACKS=all $(BIN)/python -m pytest tests/program_attack
 
 test-integrations: $(STAMP) ## Install Lightning, transformers and MLflow; test with them
 	$(PIP) install --quiet --constraint $(PINS) --editable '.[integrations]'

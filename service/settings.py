@@ -163,6 +163,14 @@ class Settings(BaseSettings):
     threads: int = Field(default=1, ge=1, le=1024)
     tile_seconds: float = Field(default=10.0, gt=0)
     unit_seconds: float = Field(default=3600.0, gt=0, description="Time limit of one unit.")
+    ingest_seconds: float = Field(
+        default=60.0, gt=0, description="Time limit of a new model's binding and probing."
+    )
+    program_memory_bytes: int = Field(
+        default=4 << 30,
+        ge=1 << 20,
+        description="Of all values that a program needs at once for one batch, on a CPU.",
+    )
     unit_memory_bytes: int | None = Field(default=None, ge=256 << 20)
     curvature_memory_bytes: int = Field(
         default=2 << 30,

@@ -88,6 +88,8 @@ def build_supervisor(settings: Settings, shutdown: ShutdownFlag) -> Supervisor:
         threads=settings.threads,
         tile_seconds=settings.tile_seconds,
         unit_seconds=settings.unit_seconds,
+        ingest_seconds=settings.ingest_seconds,
+        program_memory_bytes=settings.program_memory_bytes,
         lease_seconds=settings.lease_seconds,
         beat_seconds=min(settings.beat_seconds, settings.cancel_poll_seconds),
         shutdown_seconds=settings.shutdown_seconds,

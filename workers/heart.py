@@ -19,6 +19,10 @@ from service.ledger.session import Database
 log = logging.getLogger(__name__)
 
 
+class Yielded(Exception):
+    """The unit is still ours, and is to be given back: another project waits for a worker."""
+
+
 class LostUnit(Exception):
     """The unit is not ours any more: `cancelled`, or `stale` because another attempt runs."""
 
@@ -44,11 +48,14 @@ class Heart:
         self._thread = threading.Thread(target=self._beat_on, name=f"heart {unit}", daemon=True)
         self.cells_done = 0
         self.lost: str | None = None
+        self.wanted = False
 
     def check(self) -> None:
-        """Raises LostUnit once a beat was refused."""
+        """Raises LostUnit once a beat was refused, Yielded once one asked for the unit."""
         if self.lost is not None:
             raise LostUnit(self.lost)
+        if self.wanted:
+            raise Yielded("another project waits")
 
     def wait(self, seconds: float) -> None:
         """Waits, but no longer than until the unit is lost; raises LostUnit then."""
@@ -82,7 +89,10 @@ class Heart:
             except Problem as problem:
                 log.warning("no beat for %s: %s", self._unit, problem.detail)
                 continue
-            if verdict != "ok":
+            if verdict == "yield":
+                # it stays ours, beats and all, until it is released
+                self.wanted = True
+            elif verdict != "ok":
                 self.lost = verdict
                 self._stop.set()
                 return

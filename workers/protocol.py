@@ -143,6 +143,7 @@ class Open(Message):
     Attributes:
         weights: files of checkpoints by id, the origin's among them.
         recalibration_samples: see `JobContext`.
+        memory_bytes: what a program's values may take at once; None for the child's default.
     """
 
     word: ClassVar = "open"
@@ -151,6 +152,7 @@ class Open(Message):
     half: Half
     device: str
     threads: PositiveInt
+    memory_bytes: PositiveInt | None = None
     model: CanonicalProgram | NamedArchitecture
     loss: str
     loss_options: dict[str, Any] = {}
@@ -163,13 +165,18 @@ class Open(Message):
 
 
 class Ingest(Message):
-    """A new model to bind and probe: the file of its archive, or a named architecture."""
+    """A new model to bind and probe: the file of its archive, or a named architecture.
+
+    Attributes:
+        memory_bytes: see `Open`.
+    """
 
     word: ClassVar = "ingest"
 
     loss: str
     loss_options: dict[str, Any] = {}
     device: str
+    memory_bytes: PositiveInt | None = None
     archive: str | None = None
     architecture: NamedArchitecture | None = None
 

@@ -2,8 +2,8 @@
 
 Owns the loop and what every kind of end is reported as. A unit ends in exactly one of: reported
 done by its step; failed for good; failed for now (counted, tried again); released (the worker is
-told to stop, or something is wrong with the worker itself, which is never the unit's to pay); or
-lost (cancelled, or another attempt runs), which is nothing to report.
+told to stop, another project waits for one, or something is wrong with the worker itself, which is
+never the unit's to pay); or lost (cancelled, or another attempt runs), which is nothing to report.
 Never imports torch.
 """
 
@@ -21,7 +21,7 @@ from service.ledger.units import StaleAttempt
 from workers.assignment import Assignment
 from workers.childprocess import ChildDied
 from workers.fitness import WorkerFault
-from workers.heart import Heart, LostUnit
+from workers.heart import Heart, LostUnit, Yielded
 from workers.runner import NeverReady, TimedOut, UnitFailed
 from workers.steps import finalise, ingest, prepare, tile
 from workers.tools import InHand, Stopped, Tools
@@ -119,7 +119,7 @@ class Supervisor:
             except (LostUnit, StaleAttempt) as lost:
                 log.info("%s is not ours any more: %s", unit.id, lost)
                 tools.runner.retire()
-            except Stopped:
+            except (Stopped, Yielded):
                 tools.runner.retire()
                 self._release(hand)
 
@@ -138,15 +138,23 @@ class Supervisor:
         except ChildDied as death:
             code = "out_of_memory" if death.for_want_of_memory else "poison"
             self._fail(hand, Problem(code, _sentence(death)).to_json(), retry=True)
-        except TimedOut as late:
+        except TimedOut:
             # once more, elsewhere: a child can hang for reasons of its machine
-            detail = f"the unit took longer than its limit: {late}"
-            again = hand.assignment.unit.deaths == 0
-            self._fail(hand, Problem("time_limit", detail).to_json(), retry=again)
+            again = hand.assignment.unit.deaths == 0 and hand.assignment.kind is not UnitKind.INGEST
+            self._fail(hand, _too_slow(hand).to_json(), retry=again)
         except Problem as problem:
             if not self._mended(hand, problem):
                 self._fail(hand, problem.to_json(), retry=problem.kind.retryable)
-        except (LostUnit, StaleAttempt, Stopped, WorkerFault, NeverReady, OSError, MemoryError):
+        except (
+            LostUnit,
+            StaleAttempt,
+            Stopped,
+            Yielded,
+            WorkerFault,
+            NeverReady,
+            OSError,
+            MemoryError,
+        ):
             raise
         except Exception as error:
             log.exception("a fault of ours in %s", hand.assignment.unit.id)
@@ -243,6 +251,16 @@ def _is_planned_otherwise(assignment: Assignment) -> bool:
         assignment.kind in (UnitKind.TILE, UnitKind.FINALISE)
         and assignment.plan.definitions != DEFINITIONS
     )
+
+
+def _too_slow(hand: InHand) -> Problem:
+    if hand.assignment.kind is UnitKind.INGEST:
+        return Problem(
+            "time_limit",
+            f"binding the model and running three samples through it took longer than "
+            f"{hand.seconds:g} seconds; make it smaller, or have LOSSATLAS_INGEST_SECONDS raised",
+        )
+    return Problem("time_limit", f"the unit took longer than its limit of {hand.seconds:g} seconds")
 
 
 def _sentence(error: Exception) -> str:

@@ -54,6 +54,8 @@ class Options:
         threads: of a child; written into the plan, so that other workers use as many.
         tile_seconds: how much work a unit should be.
         unit_seconds: time limit of one unit.
+        ingest_seconds: that of one which binds and probes a model.
+        program_memory_bytes: what a program's values may take at once.
         shutdown_seconds: how long a unit in hand may go on after the worker is told to stop.
         curvature_memory_bytes: budget of Hessian-vector products and Krylov bases.
         memory_bytes: what a child may hold in all; None for no limit of ours.
@@ -63,6 +65,8 @@ class Options:
     threads: int
     tile_seconds: float
     unit_seconds: float
+    ingest_seconds: float
+    program_memory_bytes: int
     lease_seconds: int
     beat_seconds: float
     shutdown_seconds: float
@@ -98,23 +102,26 @@ class InHand:
         if self.tools.shutdown.past(self.tools.options.shutdown_seconds):
             raise Stopped("told to stop")
 
+    @property
+    def seconds(self) -> float:
+        """How long a request of this unit may take: a hung child must not hold the worker for the
+        hour that the longest unit may take, when this one should take seconds."""
+        options, unit = self.tools.options, self.assignment.unit
+        if unit.kind is UnitKind.INGEST:
+            return min(options.ingest_seconds, options.unit_seconds)
+        if unit.kind is not UnitKind.TILE:
+            return options.unit_seconds
+        cells = (unit.stop or 0) - (unit.start or 0)
+        expected = cells * self.assignment.plan.cell_seconds
+        return min(options.unit_seconds, max(_LEAST_TILE_SECONDS, _SLOWER * expected))
+
     def asking(self) -> Asking:
         """How to wait for the child."""
 
         def on_progress(cells: int) -> None:
             self.heart.cells_done = cells
 
-        return Asking(self.limit_seconds(), self.check, on_progress)
-
-    def limit_seconds(self) -> float:
-        """How long a request of this unit may take: a hung child must not hold the worker for the
-        hour that the longest unit may take, when this one should take seconds."""
-        longest, unit = self.tools.options.unit_seconds, self.assignment.unit
-        if unit.kind is not UnitKind.TILE:
-            return longest
-        cells = (unit.stop or 0) - (unit.start or 0)
-        expected = cells * self.assignment.plan.cell_seconds
-        return min(longest, max(_LEAST_TILE_SECONDS, _SLOWER * expected))
+        return Asking(self.seconds, self.check, on_progress)
 
     def persist(self, attempt: Callable[[], T], what: str) -> T:
         """`attempt`'s value, tried again while its server is away.

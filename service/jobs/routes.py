@@ -187,7 +187,10 @@ async def events(
     responses=problems("invalid_request", "not_found", "forbidden", "job_finished"),
 )
 def cancel(job_id: JobId, session: Transaction, caller: Principal) -> JobOut:
-    """Takes effect within seconds, inside a computation too. A retry finds what was finished."""
+    """Takes effect within seconds, inside a computation too. A retry finds what was finished.
+
+    Cancelling an `ingest` refuses its model, and the jobs that wait for it fail.
+    """
     job = lookup.job(session, caller, job_id)
     lookup.may_submit(caller, job.project)
     cancelled = jobs.cancel(session, job_id)

@@ -25,7 +25,7 @@ def shown(job: JobRecord, progress: Progress, notes: Mapping[str, list[str]]) ->
         links |= {"partial": f"{here}/partial.json", "partial_figure": f"{here}/partial.png"}
     if job.state in ("queued", "running"):
         links["cancel"] = f"{here}/cancel"
-    if job.state in ("failed", "cancelled"):
+    if job.state in ("failed", "cancelled") and job.kind != INGEST:
         links["retry"] = f"{here}/retry"
     if job.landscape_id is not None:
         landscape = f"/v1/landscapes/{job.landscape_id}"

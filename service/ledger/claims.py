@@ -1,6 +1,8 @@
 """Claiming units, keeping them, and giving them back: what a worker does before it reports.
 
-Fair between projects, then by priority, then by age. The claim itself is one statement.
+Fair between projects, then by priority, then by age. The claim itself is one statement. A project
+that holds several workers while another waits for its first is asked to give one back: units are
+short by design, but what is uploaded need not be.
 """
 
 from __future__ import annotations
@@ -23,9 +25,14 @@ from service.ledger.records import (
 )
 from service.ledger.sqltext import one, record, records, rows, run
 
-#: A worker stays with its job, whose data it has at hand, until another project with nothing in
-#: any worker's hands has waited this long.
+#: A worker stays with its job, whose data it has at hand, until another project has waited this
+#: long that nobody serves, or that fewer workers serve.
 PATIENCE_SECONDS: Final = 10.0
+#: So long a unit may go on while a project waits that nobody serves; then, if its own project holds
+#: others, it is to be given back. Several times what units are cut to.
+YIELD_SECONDS: Final = 60.0
+#: A project's ingests that run at once: they are short, and of programs that nobody has run yet.
+INGESTS_AT_ONCE: Final = 1
 
 #: A unit that failed on a worker is left to the others for so long; then that one may try too.
 SHUN_SECONDS: Final = 10.0
@@ -39,13 +46,14 @@ SHUN_SECONDS: Final = 10.0
 # Both parts are MATERIALIZED so that they are evaluated once, in this order.
 _CLAIM: Final = """
 WITH busy AS MATERIALIZED (
-    SELECT project, count(*) AS held FROM units WHERE state = 'leased' GROUP BY project
+    SELECT project, count(*) AS held, count(*) FILTER (WHERE kind = 'ingest') AS ingesting
+    FROM units WHERE state = 'leased' GROUP BY project
 ), deserving AS MATERIALIZED (
     SELECT job.id
     FROM jobs job
     LEFT JOIN busy ON busy.project = job.project
     CROSS JOIN LATERAL (
-        SELECT u.ready_at FROM units u
+        SELECT u.ready_at, u.kind FROM units u
         WHERE u.job_id = job.id AND u.state = 'ready'
             AND u.ready_at <= statement_timestamp() AND (
                 u.shunned IS DISTINCT FROM :worker
@@ -53,8 +61,12 @@ WITH busy AS MATERIALIZED (
         ORDER BY u.seq LIMIT 1
     ) first
     WHERE job.state IN ('queued', 'running')
+        AND (first.kind <> 'ingest' OR coalesce(busy.ingesting, 0) < :ingests)
     ORDER BY
-        (CAST(:prefer AS text) IS NOT NULL AND busy.held IS NULL
+        (CAST(:prefer AS text) IS NOT NULL
+         AND coalesce(busy.held, 0) < greatest(1, (
+            SELECT mine.held FROM busy mine JOIN jobs own ON own.project = mine.project
+            WHERE own.id = :prefer))
          AND first.ready_at < now() - make_interval(secs => :patience)
          AND job.project <> (SELECT own.project FROM jobs own WHERE own.id = :prefer)
         ) IS TRUE DESC,
@@ -107,6 +119,7 @@ def claim(
         prefer=prefer_job,
         patience=PATIENCE_SECONDS,
         shun=SHUN_SECONDS,
+        ingests=INGESTS_AT_ONCE,
     )
     if unit is None:
         return None
@@ -137,12 +150,13 @@ def claim(
 
 def beat(
     session: Session, unit_id: str, attempt: int, *, cells_done: int, lease_seconds: float
-) -> Literal["ok", "cancelled", "stale"]:
+) -> Literal["ok", "yield", "cancelled", "stale"]:
     """Prolongs a lease and tells how far the unit is.
 
     Returns:
-        "ok"; "cancelled" when the job ended meanwhile; "stale" when the unit was taken away.
-        Anything but "ok" means: stop, and report nothing.
+        "ok"; "yield" when it is to be released, for a project that nobody serves; "cancelled" when
+        the job ended meanwhile; "stale" when the unit was taken away. The last two mean: stop, and
+        report nothing.
     """
     kept = rows(
         session,
@@ -151,15 +165,19 @@ def beat(
         " least(greatest(:cells_done, new.cells_done), coalesce(new.stop - new.start, 0))"
         " FROM units old WHERE new.id = :id AND old.id = new.id"
         " AND new.attempt = :attempt AND new.state = 'leased'"
-        " RETURNING new.job_id, new.cells_done <> old.cells_done AS moved",
+        " RETURNING new.job_id, new.cells_done <> old.cells_done AS moved,"
+        " new.started_at < now() - make_interval(secs => :long) AS long",
         id=unit_id,
         attempt=attempt,
         cells_done=cells_done,
         lease=float(lease_seconds),
+        long=YIELD_SECONDS,
     )
     if kept:
         if kept[0]["moved"]:
             events.nudge(session, kept[0]["job_id"])
+        if kept[0]["long"] and _is_to_yield(session, unit_id):
+            return "yield"
         return "ok"
     ended = rows(
         session,
@@ -168,6 +186,30 @@ def beat(
         attempt=attempt,
     )
     return "cancelled" if ended else "stale"
+
+
+def _is_to_yield(session: Session, unit_id: str) -> bool:
+    """Whether some project has waited long for its first worker, and this unit is the last that its
+    own one took of two or more. Asked of long units alone.
+    """
+    asked = rows(
+        session,
+        "WITH held AS (SELECT u.id, count(*) OVER () AS units,"
+        "  row_number() OVER (ORDER BY u.started_at DESC, u.id) AS place"
+        "  FROM units u WHERE u.state = 'leased'"
+        "  AND u.project = (SELECT own.project FROM units own WHERE own.id = :id))"
+        " SELECT FROM held WHERE held.id = :id AND held.place = 1 AND held.units > 1"
+        " AND EXISTS (SELECT FROM jobs job JOIN LATERAL ("
+        "   SELECT u.ready_at FROM units u WHERE u.job_id = job.id AND u.state = 'ready'"
+        "   ORDER BY u.seq LIMIT 1) first ON true"
+        "  WHERE job.state IN ('queued', 'running')"
+        "  AND first.ready_at < now() - make_interval(secs => :long)"
+        "  AND NOT EXISTS (SELECT FROM units other"
+        "   WHERE other.project = job.project AND other.state = 'leased'))",
+        id=unit_id,
+        long=YIELD_SECONDS,
+    )
+    return bool(asked)
 
 
 def release(session: Session, unit_id: str, attempt: int, *, fault: str | None = None) -> None:

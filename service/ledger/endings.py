@@ -5,15 +5,15 @@ Every function expects the job's row locked by the transaction and the job live.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from service.domain.problems import Problem
 from service.ledger import events
-from service.ledger.records import JobRecord
-from service.ledger.sqltext import json, one, run
+from service.ledger.records import JobRecord, ModelRecord
+from service.ledger.sqltext import json, one, records, run
 
 
 def cancel(session: Session, job: JobRecord) -> JobRecord:
@@ -64,6 +64,32 @@ def model_refused(model_id: str, problem: Mapping[str, Any]) -> Problem:
     return Problem(
         "model_refused",
         f"model {model_id} was refused at ingest: {problem.get('detail', 'no reason is known')}",
+    )
+
+
+def refuse_model(session: Session, identity: str, problem: Mapping[str, Any]) -> None:
+    """The ingest went wrong: the model is refused, and the jobs that waited for it fail."""
+    one(
+        session,
+        ModelRecord,
+        "UPDATE models SET state = 'refused', problem = :problem"
+        " WHERE id = :id AND state = 'checked' RETURNING *",
+        id=identity,
+        problem=json(problem),
+    )
+    refusal = model_refused(identity, problem)
+    for job in waiting(session, identity):
+        fail(session, job, refusal.to_json())
+
+
+def waiting(session: Session, identity: str) -> Iterable[JobRecord]:
+    """Live jobs of the model, locked; the model's own row must be locked already."""
+    return records(
+        session,
+        JobRecord,
+        "SELECT * FROM jobs WHERE model_id = :id AND kind <> 'ingest'"
+        " AND state IN ('queued', 'running') ORDER BY id FOR NO KEY UPDATE",
+        id=identity,
     )
 
 

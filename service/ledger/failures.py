@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from service.domain.units import UnitKind
-from service.ledger import endings, events, models, outbox
+from service.ledger import endings, events, outbox
 from service.ledger.records import JobRecord, UnitRecord
 from service.ledger.sqltext import json, run
 
@@ -108,5 +108,5 @@ def give_up(
     )
     ended = endings.fail(session, job, problem)
     if unit.kind is UnitKind.INGEST:
-        models.refuse(session, job.model_id, problem)
+        endings.refuse_model(session, job.model_id, problem)
     return ended

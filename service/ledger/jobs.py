@@ -32,6 +32,10 @@ from service.ledger.records import (
 )
 from service.ledger.sqltext import json, one, record, records, rows, run
 
+#: What is said of a model whose ingest somebody cancelled.
+_INGEST_CANCELLED: Final = Problem(
+    "program_refused", "the model's ingest was cancelled; register the model again"
+)
 #: Finished tiles that the remaining time is guessed from.
 _RECENT_TILES: Final = 32
 
@@ -164,18 +168,20 @@ def cancel(session: Session, identity: str) -> JobRecord:
 
     Cancelling a cancelled job changes nothing.
 
+    The ingest of a model ends with the model refused, and the jobs that wait for it fail.
+
     Raises:
-        Problem: `not_found`; `job_finished` when it succeeded or failed; `conflict` for an
-            ingest, which other jobs wait for.
+        Problem: `not_found`; `job_finished` when it succeeded or failed.
     """
     job = lock(session, identity)
     if job.state is JobState.CANCELLED:
         return job
     if job.state in FINISHED_JOB:
         raise Problem("job_finished", f"{identity} has {job.state} already")
+    ended = endings.cancel(session, job)
     if job.kind == INGEST:
-        raise Problem("conflict", "a model's ingest cannot be cancelled: jobs may wait for it")
-    return endings.cancel(session, job)
+        endings.refuse_model(session, job.model_id, _INGEST_CANCELLED.to_json())
+    return ended
 
 
 def retry(session: Session, identity: str) -> JobRecord:

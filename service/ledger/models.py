@@ -8,13 +8,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.domain.digests import digest_json
-from service.domain.problems import Problem
 from service.domain.questions.table import INGEST
 from service.ledger import endings, jobs, objects, outbox
 from service.ledger import projects as project_names
 from service.ledger.ids import new_id
 from service.ledger.paging import DEFAULT_LIMIT, bounded, cut, decode
-from service.ledger.records import JobRecord, ModelRecord, NewJob, Page
+from service.ledger.records import ModelRecord, NewJob, Page
 from service.ledger.sqltext import json, one, record, records, rows, run
 
 
@@ -152,7 +151,7 @@ def accept(
         graph=graph,
         constants=constants,
     )
-    for job in _waiting(session, identity):
+    for job in endings.waiting(session, identity):
         run(session, "UPDATE jobs SET phase = 'prepare' WHERE id = :id", id=job.id)
         ready = rows(
             session,
@@ -161,32 +160,6 @@ def accept(
             id=job.id,
         )
         outbox.hint(session, job.id, [row["id"] for row in ready])
-
-
-def refuse(session: Session, identity: str, problem: Mapping[str, Any]) -> None:
-    """The ingest went wrong: the model is refused, and the jobs that waited for it fail."""
-    one(
-        session,
-        ModelRecord,
-        "UPDATE models SET state = 'refused', problem = :problem"
-        " WHERE id = :id AND state = 'checked' RETURNING *",
-        id=identity,
-        problem=json(problem),
-    )
-    refusal: Problem = endings.model_refused(identity, problem)
-    for job in _waiting(session, identity):
-        endings.fail(session, job, refusal.to_json())
-
-
-def _waiting(session: Session, identity: str) -> Iterable[JobRecord]:
-    """Live jobs of the model, locked; the model's own row must be locked already."""
-    return records(
-        session,
-        JobRecord,
-        "SELECT * FROM jobs WHERE model_id = :id AND kind <> 'ingest'"
-        " AND state IN ('queued', 'running') ORDER BY id FOR NO KEY UPDATE",
-        id=identity,
-    )
 
 
 def _ingested(

@@ -30,6 +30,9 @@ MAX_RANK: Final = 16
 MAX_TENSOR_ELEMENTS: Final = 1 << 34
 MAX_SYMBOL_EXPRESSION: Final = 4_096
 
+#: PyTorch's own bound on a tensor's dimensions.
+MAX_DIMENSIONS: Final = 64
+
 #: Any literal integer that is not an end of a slice.
 MAX_LITERAL: Final = (1 << 31) - 1
 #: Product of the literal sizes given to one operator that makes a tensor of them.

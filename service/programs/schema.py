@@ -44,6 +44,7 @@ class Parameter:
 
     Attributes:
         base: tensor, int, float, bool, scalar, string, dtype, layout, device or memory_format.
+        symbolic: an int that may be computed when the graph runs.
         is_list: a list of `base`; an int stands for a list of itself where `broadcast` is set.
         item_optional: entries of the list may be none.
         optional: may be none.
@@ -54,6 +55,7 @@ class Parameter:
 
     name: str
     base: str
+    symbolic: bool
     is_list: bool
     broadcast: bool
     item_optional: bool
@@ -120,6 +122,7 @@ def parse(operator: str, line: str) -> Schema:
             Parameter(
                 name=match["name"],
                 base=_BASES[match["base"]],
+                symbolic=match["base"] == "SymInt",
                 is_list=match["list"] is not None,
                 broadcast=bool(match["length"]),
                 item_optional=match["optional_item"] is not None,

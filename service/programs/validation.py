@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Final, TypeGuard
 
-from service.programs import limits
+from service.programs import integers, limits
 from service.programs.graph import (
     UNUSED,
     Arg,
@@ -34,21 +34,6 @@ EVAL_HINT: Final = "call module.eval() before exporting; lossatlas.export_model 
 
 #: Operators that take a number where their schema says tensor.
 _NUMBER_FOR_TENSOR: Final = frozenset({"other"})
-#: What a parameter's name says about its integers.
-_SIZES: Final = frozenset({"size", "shape", "output_size", "sizes"})
-_WINDOWS: Final = frozenset(
-    {"kernel_size", "stride", "padding", "dilation", "output_padding", "pad", "groups"}
-)
-_FACTORS: Final = frozenset({"repeats", "dims", "scale_factors", "upscale_factor", "num_classes"})
-_ENLARGING: Final = frozenset(
-    {
-        "aten.repeat.default",
-        "aten.tile.default",
-        "aten.repeat_interleave.self_int",
-        "aten.pixel_shuffle.default",
-        "aten.one_hot.default",
-    }
-)
 _SLICES: Final = frozenset({"aten.slice.Tensor", "aten.slice_scatter.default"})
 
 Where = Callable[[Node], str]
@@ -174,7 +159,9 @@ def _check_scalar(operator: str, parameter: Parameter, value: Arg, kinds: list[s
         ok = base == "tensor" and _kind(value.value, kinds) == "tensor"
     elif isinstance(value, SymRef):
         ok = (
-            base in {"int", "scalar"} or (base == "tensor" and parameter.name in _NUMBER_FOR_TENSOR)
+            parameter.symbolic
+            or base == "scalar"
+            or (base == "tensor" and parameter.name in _NUMBER_FOR_TENSOR)
         ) and _kind(value.value, kinds) == "int"
     elif isinstance(value, bool):
         ok = base in {"bool", "scalar"} or (
@@ -234,18 +221,11 @@ def _check_literals(node: Node) -> None:
             if _is_plain_number(node, name):
                 continue
             raise _Refused("literal_too_large", f"{node.operator}: {name!r} is {max(exact)}")
-        if name in _WINDOWS and any(abs(n) > limits.MAX_WINDOW for n in exact):
-            raise _Refused(
-                "literal_too_large",
-                f"{node.operator}: {name!r} is {value!r:.60}; at most {limits.MAX_WINDOW}",
-            )
-        if name in _SIZES and _product(numbers) > limits.MAX_LITERAL_ELEMENTS:
-            raise _Refused(
-                "literal_too_large",
-                f"{node.operator}: the product of {name!r} is above {limits.MAX_LITERAL_ELEMENTS}",
-            )
-        enlarging = name == "scale_factors" or (name in _FACTORS and node.operator in _ENLARGING)
-        if enlarging and not _product(numbers) <= limits.MAX_ENLARGEMENT:
+        try:
+            integers.check(node.operator, name, exact, most=limits.MAX_LITERAL_ELEMENTS)
+        except integers.IntegerTooLarge as error:
+            raise _Refused("literal_too_large", str(error)) from None
+        if name == "scale_factors" and not _product(numbers) <= limits.MAX_ENLARGEMENT:
             raise _Refused(
                 "literal_too_large",
                 f"{node.operator}: {name!r} enlarges more than {limits.MAX_ENLARGEMENT} times",

@@ -155,11 +155,30 @@ def test_what_cannot_be_cancelled_says_why(world: World) -> None:
     with pytest.raises(Problem) as caught:
         cancel(world, job)
     assert caught.value.code == "job_finished"
-    world.model(ready=False)
-    ingest = world.sql("SELECT id FROM jobs WHERE kind = 'ingest' AND state = 'queued'")[0]["id"]
-    with pytest.raises(Problem) as caught:
-        cancel(world, ingest)
-    assert caught.value.code == "conflict"
+
+
+def test_a_cancelled_ingest_refuses_its_model_and_fails_who_waits_for_it(world: World) -> None:
+    model = world.model(ready=False)
+    waiting = world.submit(model)
+    held = world.claim()
+    assert held.unit.kind == "ingest"
+    assert cancel(world, held.job.id).state == "cancelled"
+    refused = world.model_now(model.id)
+    assert refused.state == "refused"
+    assert refused.problem is not None
+    assert "register the model again" in refused.problem["detail"]
+    failed = world.job(waiting.id)
+    assert (failed.state, (failed.error or {})["code"]) == ("failed", "model_refused")
+    with world.database.transaction() as session:
+        said = units.beat(session, held.unit.id, held.unit.attempt, cells_done=0, lease_seconds=60)
+    assert said == "cancelled"
+    with pytest.raises(units.StaleAttempt):
+        world.ingest(held)
+    # once more changes nothing
+    assert cancel(world, held.job.id).state == "cancelled"
+    with pytest.raises(Problem) as caught, world.database.transaction() as session:
+        jobs.retry(session, held.job.id)
+    assert caught.value.code == "job_not_retryable"
 
 
 def test_claims_and_a_cancel_at_once_end_in_a_cancelled_job(world: World) -> None:

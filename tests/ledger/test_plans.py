@@ -78,7 +78,14 @@ def test_a_claim_among_a_hundred_thousand_units_is_a_few_probes(crowded: World) 
     job = crowded.sql("SELECT id FROM jobs WHERE kind = 'surface' LIMIT 1")[0]["id"]
     for prefer in (None, job):
         plan = explained(
-            crowded, claims._CLAIM, worker="w", lease=60.0, prefer=prefer, patience=10.0, shun=10.0
+            crowded,
+            claims._CLAIM,
+            worker="w",
+            lease=60.0,
+            prefer=prefer,
+            patience=10.0,
+            shun=10.0,
+            ingests=1,
         )
         scanned = [
             node

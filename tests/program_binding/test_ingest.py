@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -176,6 +177,20 @@ def test_a_failing_operator_is_pointed_at(tmp_path: Path) -> None:
     member, _, place = pointer.partition("#")
     assert member == "models/model.json"
     assert place.startswith("/graph_module/graph/nodes/")
+
+
+def test_a_program_that_would_take_too_much_is_refused_at_the_node(tmp_path: Path) -> None:
+    """Before anything of it is computed, and for good: another worker would say the same."""
+    rule = lambda m, x: m.linear(x) + 0 * (m.linear.weight.sum() * torch.ones(1 << 22)).sum()  # noqa: E731
+    path = save(Head(rule), (REAL,), tmp_path / "program.pt2")
+    assert ingest(_body(path)).type == "done"
+    with pytest.raises(Problem) as caught:
+        ingest({**_body(path), "memory_bytes": 24 << 20})
+    reason = caught.value.extra["reason"]
+    assert reason["code"] == "program_too_large"
+    assert re.search(r"/graph_module/graph/nodes/\d+$", reason["pointer"])
+    assert "LOSSATLAS_PROGRAM_MEMORY_BYTES" in reason["detail"]
+    assert "a program may take 0.02344 GiB" in reason["detail"]
 
 
 def test_whole_numbers_stay_inside_tables(tmp_path: Path) -> None:

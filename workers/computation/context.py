@@ -79,7 +79,7 @@ def open_job(request: Open, *, base_bytes: int = 0) -> JobContext:
         Problem, EngineError: an input does not fit the network; the sentence names it.
     """
     torch.set_num_threads(request.threads)
-    network = read_network(request.model)
+    network = read_network(request.model, request.memory_bytes)
     loss = Loss.named(request.loss, request.loss_options)
     points = {
         identity: split_point(
@@ -129,7 +129,9 @@ def checkpoint(context: JobContext, named: str) -> Point:
     return split_point(context.network, read)
 
 
-def read_network(model: CanonicalProgram | NamedArchitecture) -> Network:
+def read_network(
+    model: CanonicalProgram | NamedArchitecture, memory_bytes: int | None = None
+) -> Network:
     """The network of a canonical graph and its constants, or of a named architecture."""
     from workers.program.architectures import build_architecture
     from workers.program.canonical import load_canonical
@@ -137,7 +139,7 @@ def read_network(model: CanonicalProgram | NamedArchitecture) -> Network:
     if isinstance(model, NamedArchitecture):
         return build_architecture(model.name, model.config)
     constants = None if model.constants is None else Path(model.constants)
-    return load_canonical(Path(model.graph), constants)
+    return load_canonical(Path(model.graph), constants, memory_bytes)
 
 
 def device_named(word: str) -> torch.device:

@@ -40,12 +40,14 @@ def ingest(request: Ingest) -> tuple[Ingested, tuple[bytes, ...]]:
     if request.archive is None:
         raise ValueError("neither an archive nor an architecture was given")
     try:
-        return _of_archive(Path(request.archive), loss, device)
+        return _of_archive(Path(request.archive), loss, device, request.memory_bytes)
     except ProgramRefused as refusal:
         raise refused(refusal.code, refusal.detail, refusal.pointer) from refusal
 
 
-def _of_archive(path: Path, loss: Loss, device: torch.device) -> tuple[Ingested, tuple[bytes, ...]]:
+def _of_archive(
+    path: Path, loss: Loss, device: torch.device, memory_bytes: int | None
+) -> tuple[Ingested, tuple[bytes, ...]]:
     with read_program(path) as program:
         graph = program.graph
         constants = constants_of(graph, program.contiguous)
@@ -55,7 +57,7 @@ def _of_archive(path: Path, loss: Loss, device: torch.device) -> tuple[Ingested,
             if spec.role == "buffer"
         }
         signature = program.signature
-    network = BoundNetwork(graph, constants)
+    network = BoundNetwork(graph, constants, memory_bytes=memory_bytes)
     found = probe(network, graph.inputs, buffers, loss, device)
     blobs = [_stored(graph)]
     if constants:

@@ -7,7 +7,8 @@ sample at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +25,7 @@ from workers.engine.memory import memory_guard
 from workers.engine.network import Network, Point, is_floating, variance_buffers
 from workers.engine.precision import Precision, arithmetic
 from workers.program.failures import OperatorFailed
+from workers.program.measuring import ProgramTooLarge
 
 _SEED: Final = 20180
 _SAMPLES: Final = 3
@@ -80,7 +82,12 @@ def probe(
     made = _point(network, buffers, generator)
     point = cast_point(made, Precision.FLOAT32.compute_dtype, device)
     batch = [_samples(spec, spec.sample[1:], generator).to(device) for spec in inputs]
-    with memory_guard(_SAMPLES), torch.inference_mode(), arithmetic(Precision.FLOAT32):
+    with (
+        memory_guard(_SAMPLES),
+        _fitting(),
+        torch.inference_mode(),
+        arithmetic(Precision.FLOAT32),
+    ):
         infer = _at(network, point)
         batch, pair = _example(infer, batch)
         outputs = _run(infer, batch, "with another number of samples than its example has")
@@ -95,6 +102,16 @@ def refused(code: str, detail: str, pointer: str = "") -> Problem:
     """The refusal of a program, in the words of the reader's own."""
     reason = {"code": code, "detail": detail, "pointer": pointer}
     return Problem("program_refused", detail, pointer="/program", extra={"reason": reason})
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """Refuses a program whose values take more memory than they may."""
+    try:
+        yield
+    except ProgramTooLarge as error:
+        where = f"{_NODES}/{error.position}"
+        raise refused("program_too_large", f"the program fails: {error}", where) from error
 
 
 def _at(network: Network, point: Point) -> Infer:

@@ -18,7 +18,9 @@ def memory_guard(batch_size: int) -> Iterator[None]:
     """Raises MemoryExceeded, naming the batch size, where the body runs out of memory."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
+    except MemoryError as error:
+        raise _exceeded(batch_size, str(error)) from error
+    except torch.OutOfMemoryError as error:
         raise _exceeded(batch_size) from error
     except RuntimeError as error:
         # The CPU allocator has no exception type of its own.
@@ -27,7 +29,6 @@ def memory_guard(batch_size: int) -> Iterator[None]:
         raise
 
 
-def _exceeded(batch_size: int) -> MemoryExceeded:
-    return MemoryExceeded(
-        f"the memory does not suffice at a batch size of {batch_size}", batch_size=batch_size
-    )
+def _exceeded(batch_size: int, why: str = "") -> MemoryExceeded:
+    detail = f"the memory does not suffice at a batch size of {batch_size}"
+    return MemoryExceeded(f"{detail}: {why}" if why else detail, batch_size=batch_size)

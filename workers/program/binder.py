@@ -6,8 +6,8 @@ Nothing here is compiled, evaluated or imported by name: every operator was allo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -21,8 +21,9 @@ from workers.program.batch_statistics import BatchStatistics
 from workers.program.failures import OperatorFailed
 from workers.program.folding import fold
 from workers.program.fusing import fuse
-from workers.program.leading import Leading, leading
+from workers.program.leading import leading
 from workers.program.literals import Situation
+from workers.program.measuring import MEMORY_BYTES, CallFailed, Measured
 from workers.program.operators import Call, calls_of
 from workers.program.schedule import Step, fixed_values, live, reads, steps_of
 
@@ -30,6 +31,8 @@ from workers.program.schedule import Step, fixed_values, live, reads, steps_of
 _FAILURES: Final = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError)
 #: Whether this PyTorch has oneDNN, whose operators fusing takes.
 _ONEDNN: Final = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+#: Choices of the inputs' sizes that are known to fit: whole batches, last ones, a probe's.
+_SIZES_KEPT: Final = 256
 #: Not the program's fault: left as they are.
 _PASSING: Final = (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError)
 
@@ -53,18 +56,25 @@ class BoundNetwork:
     """
 
     def __init__(
-        self, graph: Graph, constants: Mapping[str, Tensor] | None = None, *, fold: bool = True
+        self,
+        graph: Graph,
+        constants: Mapping[str, Tensor] | None = None,
+        *,
+        fold: bool = True,
+        memory_bytes: int | None = None,
     ) -> None:
         """
         Args:
             graph: a graph that `service.programs.validation.validate` has passed.
             constants: the graph's tensors of role `constant`, by name.
             fold: whether batch norms may be folded in inference.
+            memory_bytes: that the program's values may take at once, on a CPU; None for 4 GiB.
         Raises:
             ValueError: a constant is missing or has another shape or type than the graph says.
         """
         self.graph = graph
         self._fold = fold
+        self._memory_bytes = memory_bytes or MEMORY_BYTES
         self._constants = _checked_constants(graph, constants or {})
         self._programs: dict[tuple[torch.dtype, torch.device, bool], _BoundProgram] = {}
         self._halves: dict[tuple[torch.dtype, torch.device, str], _BoundProgram] = {}
@@ -95,6 +105,7 @@ class BoundNetwork:
 
         Raises:
             OperatorFailed: an operator cannot take these tensors.
+            ProgramTooLarge: the program's values would take more memory than they may.
         """
         return self._at(parameters, buffers, differentiable=True)(*inputs)
 
@@ -148,7 +159,7 @@ class BoundNetwork:
         key = self._type_and_place(parameters, buffers)
         program = self._recalibrating.get(key)
         if program is None:
-            program = _Recalibrating(self.graph, self._placed(*key), *key)
+            program = _Recalibrating(self.graph, self._placed(*key), *key, self._memory_bytes)
             self._recalibrating[key] = program
         return program(parameters, buffers, passes)
 
@@ -165,7 +176,9 @@ class BoundNetwork:
         if program is None:
             situation = Situation.of(self.graph, dtype, device, differentiable=differentiable)
             folding = self._fold and not differentiable and dtype is not torch.float64
-            program = _BoundProgram(self.graph, self._placed(dtype, device), situation, folding)
+            program = _BoundProgram(
+                self.graph, self._placed(dtype, device), situation, folding, self._memory_bytes
+            )
             self._programs[key] = program
         return program.at(parameters, buffers)
 
@@ -180,7 +193,12 @@ class BoundNetwork:
             situation = Situation.of(self.graph, dtype, device, differentiable=False)
             folding = self._fold and dtype is not torch.float64
             program = _BoundProgram(
-                self.graph, self._placed(dtype, device), situation, folding, part=part
+                self.graph,
+                self._placed(dtype, device),
+                situation,
+                folding,
+                self._memory_bytes,
+                part=part,
             )
             self._halves[key] = program
         return program.at(parameters, buffers)
@@ -216,19 +234,20 @@ class _BoundProgram:
         constants: Mapping[str, Tensor],
         situation: Situation,
         folding: bool,
+        memory_bytes: int,
         statistics: BatchStatistics | None = None,
         part: str = "whole",
     ) -> None:
         self._graph = graph
         self._names = [(index, spec.name, spec.role) for index, spec in enumerate(graph.tensors)]
         self._constants = constants
-        self._first_input, self._inputs = len(graph.tensors), len(graph.inputs)
+        self._inputs = len(graph.inputs)
         calls, self._output = calls_of(graph, situation)
         calls, self._values = live(calls, self._output), graph.values
+        self._fit = _Fit(graph, situation, part, memory_bytes)
         if statistics is not None:
             calls = statistics.rewritten(calls)
-        if part != "whole":
-            calls = self._cut(leading(graph, calls, self._output), part)
+        calls, self._first_input, self._output = _cut(graph, calls, self._output, part)
         fixed = fixed_values(calls, self._first_input)
         if folding:
             calls, self._values = fold(graph, calls, self._output, self._values, fixed)
@@ -242,16 +261,6 @@ class _BoundProgram:
         self._once = _Run(graph, situation, before, steps_of(before, self._output, kept=needed))
         self._per_batch = _Run(graph, situation, after, steps_of(after, self._output, kept=needed))
 
-    def _cut(self, found: Leading | None, part: str) -> tuple[Call, ...]:
-        """One half of a program that begins with a linear map, as a program of its own."""
-        if found is None:
-            raise ValueError("the program begins with no linear map")
-        if part == "before":
-            self._output = found.source
-            return found.before
-        self._first_input = found.result
-        return found.after
-
     def at(
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
     ) -> Callable[..., Tensor]:
@@ -259,12 +268,15 @@ class _BoundProgram:
         base: list[Any] = [None] * self._values
         for index, name, role in self._names:
             base[index] = sources[role][name]
+        fit = self._fit
+        fit.require_once({index: base[index] for index, _, _ in self._names})
         self._once(base)
         start, count, output, run = self._first_input, self._inputs, self._output, self._per_batch
 
         def infer(*inputs: Tensor) -> Tensor:
             if len(inputs) != count:
                 raise TypeError(f"the program takes {count} inputs, not {len(inputs)}")
+            fit.require(inputs)
             values = base.copy()
             values[start : start + count] = inputs
             run(values)
@@ -272,6 +284,75 @@ class _BoundProgram:
             return result
 
         return infer
+
+
+def _cut(
+    graph: Graph, calls: tuple[Call, ...], output: int, part: str
+) -> tuple[tuple[Call, ...], int, int]:
+    """One half of a program that begins with a linear map, or all of it, as a program of its own:
+    its calls, the number of its first input, and that of its output.
+    """
+    if part == "whole":
+        return calls, len(graph.tensors), output
+    found = leading(graph, calls, output)
+    if found is None:
+        raise ValueError("the program begins with no linear map")
+    if part == "before":
+        return found.before, len(graph.tensors), found.source
+    return found.after, found.result, output
+
+
+class _Fit:
+    """What a program's values hold, measured once for each choice of the inputs' sizes.
+
+    The calls are those of the graph: what folding and fusing make of them holds no more.
+    """
+
+    def __init__(self, graph: Graph, situation: Situation, part: str, memory_bytes: int) -> None:
+        calls, output = calls_of(graph, replace(situation, device=torch.device("meta")))
+        calls, self._first_input, self._output = _cut(graph, live(calls, output), output, part)
+        fixed = fixed_values(calls, self._first_input)
+        before = [call for call in calls if fixed.issuperset(reads(call))]
+        after = [call for call in calls if not fixed.issuperset(reads(call))]
+        self._graph = graph
+        self._needed = frozenset(value for call in after for value in reads(call)) & fixed
+        if situation.device.type == "cuda":
+            # the device says itself when it is full, and nobody else is on it
+            memory_bytes = torch.cuda.get_device_properties(situation.device).total_memory
+        self._once = Measured(graph, before, memory_bytes)
+        self._per_batch = Measured(graph, after, memory_bytes)
+        self._found: dict[int, Any] | None = None
+        self._fitting: set[tuple[torch.Size, ...]] = set()
+
+    def require_once(self, given: Mapping[int, Any]) -> None:
+        """Measures what depends on the point alone. Raises as `require` does."""
+        if self._found is None:
+            kept = self._needed | {self._output}
+            self._found = self._walked(self._once, given, kept)
+
+    def require(self, inputs: Sequence[Tensor]) -> None:
+        """Measures a batch of these sizes.
+
+        Raises:
+            ProgramTooLarge, OperatorFailed: naming the node.
+        """
+        sizes = tuple(tensor.shape for tensor in inputs)
+        if sizes in self._fitting:
+            return
+        numbered = dict(enumerate(inputs, self._first_input))
+        self._walked(self._per_batch, {**(self._found or {}), **numbered}, {self._output})
+        if len(self._fitting) >= _SIZES_KEPT:
+            self._fitting.clear()
+        self._fitting.add(sizes)
+
+    def _walked(
+        self, measured: Measured, given: Mapping[int, Any], kept: Set[int]
+    ) -> dict[int, Any]:
+        try:
+            return measured.walk(given, kept)
+        except CallFailed as failure:
+            index = failure.call.node
+            raise OperatorFailed(self._graph.nodes[index], index, failure.error) from failure.error
 
 
 @dataclass(frozen=True)
@@ -308,10 +389,13 @@ class _Recalibrating:
         constants: Mapping[str, Tensor],
         dtype: torch.dtype,
         device: torch.device,
+        memory_bytes: int,
     ) -> None:
         self._statistics = BatchStatistics(running_statistics(graph) or ())
         situation = Situation.of(graph, dtype, device, differentiable=False)
-        self._program = _BoundProgram(graph, constants, situation, False, self._statistics)
+        self._program = _BoundProgram(
+            graph, constants, situation, False, memory_bytes, self._statistics
+        )
 
     def __call__(
         self,

@@ -22,11 +22,14 @@ from workers.program.binder import BoundNetwork
 _CONSTANTS: Final = "constants.safetensors"
 
 
-def load_canonical(graph_path: Path, constants_path: Path | None) -> BoundNetwork:
+def load_canonical(
+    graph_path: Path, constants_path: Path | None, memory_bytes: int | None = None
+) -> BoundNetwork:
     """The network of a stored program.
 
     Args:
         constants_path: None where the program has no constants.
+        memory_bytes: see `BoundNetwork`.
     Raises:
         ProgramRefused: the files are not what `encode_constants` and `canonical.encode` write.
         OSError: a file cannot be read.
@@ -39,7 +42,7 @@ def load_canonical(graph_path: Path, constants_path: Path | None) -> BoundNetwor
         except SafetensorError as error:
             raise ProgramRefused("bad_constants", f"not safetensors: {error}", _CONSTANTS) from None
     try:
-        return BoundNetwork(graph, constants)
+        return BoundNetwork(graph, constants, memory_bytes=memory_bytes)
     except ValueError as error:
         raise ProgramRefused("bad_constants", str(error), _CONSTANTS) from None
 

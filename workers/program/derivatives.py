@@ -185,8 +185,7 @@ def group_norm(
 
 def logaddexp(x: Tensor, other: Tensor) -> Tensor:
     """log(eˣ + eᵒ)."""
-    shape = torch.broadcast_shapes(x.shape, other.shape)  # type: ignore[no-untyped-call]
-    both = torch.stack((x.expand(shape), other.expand(shape)))
+    both = torch.stack(torch.broadcast_tensors(x, other))  # type: ignore[no-untyped-call]
     nothing = (both == -math.inf).all(0)
     # of two minus infinities the derivative would be that of ∞ − ∞
     return torch.where(nothing, -math.inf, torch.logsumexp(torch.where(nothing, 0.0, both), 0))

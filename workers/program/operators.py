@@ -16,6 +16,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from service.programs import limits
 from service.programs.graph import UNUSED, Arg, Graph, Node, TensorRef
 from service.programs.refusal import ProgramRefused
 from service.programs.schema import schema_of
@@ -310,12 +311,14 @@ def _size(tensor: Tensor, dim: int) -> int:
 
 
 def _bounded(function: Callable[[int, int], int]) -> Callable[[int, int], int]:
-    """Sizes that leave 64 bits are no sizes; without this, squaring could go on for ever."""
+    """No tensor has more elements than this, and no size that leads to one is larger."""
 
     def compute(a: int, b: int) -> int:
         result = function(a, b)
-        if not -_INT64_MAX <= result <= _INT64_MAX:
-            raise OverflowError("arithmetic on sizes leaves 64 bits")
+        if not -limits.MAX_TENSOR_ELEMENTS <= result <= limits.MAX_TENSOR_ELEMENTS:
+            raise OverflowError(
+                f"arithmetic on sizes leads to {result}, beyond {limits.MAX_TENSOR_ELEMENTS}"
+            )
         return result
 
     return compute

@@ -62,6 +62,7 @@ def _request(hand: InHand) -> Ingest:
         loss=model.loss,
         loss_options=dict(model.loss_options),
         device=hand.tools.options.device,
+        memory_bytes=hand.tools.options.program_memory_bytes,
         archive=archive,
         architecture=(
             NamedArchitecture.model_validate(model.architecture) if archive is None else None

@@ -30,6 +30,7 @@ def open_job(hand: InHand) -> None:
         half=table.computing(spec.kind),
         device=hand.tools.options.device,
         threads=threads_of(hand),
+        memory_bytes=hand.tools.options.program_memory_bytes,
         model=_model(hand),
         loss=assignment.model.loss,
         loss_options=dict(assignment.model.loss_options),
