@@ -5,6 +5,7 @@ Never reads arguments: `service.command` does.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import socket
@@ -78,6 +79,9 @@ def api(settings: Settings) -> None:
     except Problem as problem:
         # it may come up later; /readyz tells
         log.warning("the object store is away: %s", problem.detail)
+    # what is there now stays: collections need not look through it again, while everybody waits
+    gc.collect()
+    gc.freeze()
     with bound(settings.host, settings.port) as listening:
         host, port = listening.getsockname()[:2]
         log.info("serving http://%s:%d", f"[{host}]" if ":" in host else host, port)

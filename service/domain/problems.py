@@ -34,6 +34,8 @@ class FieldError:
 
 #: An answer lists so many faults at most, and counts the others.
 MOST_TOLD: Final = 50
+#: So many are looked at, to tell those that were meant from the others; beyond, only counted.
+MOST_LOOKED_AT: Final = 1000
 
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -104,6 +106,9 @@ _TYPE_ROOT: Final = "https://lossatlas.dev/problems/"
 class Problem(Exception):
     """An error with a code of the catalogue, a sentence for this occurrence, and field pointers.
 
+    Args:
+        more_errors: how many faults there are beside `errors`.
+
     Raises:
         KeyError: when constructed with a code the catalogue lacks.
     """
@@ -117,8 +122,10 @@ class Problem(Exception):
         pointer: str | None = None,
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
+        more_errors: int = 0,
     ) -> None:
         super().__init__(detail)
+        self.more_errors = more_errors
         self.code = code
         self.kind = KINDS[code]
         self.detail = detail
@@ -130,6 +137,7 @@ class Problem(Exception):
 
     def to_json(self, request_id: str | None = None) -> dict[str, Any]:
         """The RFC 9457 members, ours included (`code errors request_id retryable`)."""
+        left = self.more_errors + len(self.errors[MOST_TOLD:])
         body: dict[str, Any] = {
             "type": _TYPE_ROOT + self.code,
             "title": self.kind.title,
@@ -137,7 +145,7 @@ class Problem(Exception):
             "detail": self.detail,
             "code": self.code,
             "errors": [error.to_json() for error in self.errors[:MOST_TOLD]],
-            **({"errors_left_out": left} if (left := len(self.errors) - MOST_TOLD) > 0 else {}),
+            **({"errors_left_out": left} if left > 0 else {}),
             "retryable": self.kind.retryable,
             **self.extra,
         }

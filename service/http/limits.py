@@ -30,6 +30,8 @@ MOST_VALUES: Final = 20_000
 
 #: Bytes of who has no key: what signs somebody in is short.
 MOST_OF_NOBODY: Final = 128 << 10
+#: Bytes of a page's form: a note of the longest sort, each of its characters escaped, fits twice.
+MOST_OF_FORM: Final = 128 << 10
 #: Bytes of the bodies of one caller's requests in hand, together.
 MOST_IN_HAND: Final = 32 << 20
 #: What is read between two other requests without anybody noticing.
@@ -123,6 +125,8 @@ class JsonBodies:
         most = self._max_bytes
         if "caller" not in scope["state"]:
             most = min(most, MOST_OF_NOBODY)
+        if self._forms(scope["path"]) and is_form(headers):
+            most = min(most, MOST_OF_FORM)
         # what this request holds, so that it is given back whatever happens
         held = _InHand(self._in_hand, asker.key)
         try:

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from service.domain.problems import FieldError, Problem
+from service.domain.problems import MOST_LOOKED_AT, FieldError, Problem
 from service.http import quarantine
 from service.inputs.bodies import field_errors
 
@@ -83,17 +83,26 @@ def of_validation(error: RequestValidationError) -> Problem:
     Pointers are RFC 6901: into the body, or `/<name>` of a parameter.
     """
     distinct: dict[FieldError, None] = {}
-    for one in error.errors():
+    given = error.errors()
+    looked_at = given
+    if len(given) > MOST_LOOKED_AT and any(
+        _faults(one, error.body) for one in given[:MOST_LOOKED_AT]
+    ):
+        looked_at = given[:MOST_LOOKED_AT]
+    for one in looked_at:
         if one["type"] == "json_invalid":
             return Problem("malformed_json", f"the body is not JSON: {one['ctx']['error']}")
         distinct.update(dict.fromkeys(_faults(one, error.body)))
     found = list(distinct)
     first = found[0]
-    more = f" (and {len(found) - 1} more faults)" if len(found) > 1 else ""
+    beyond = len(given) - len(looked_at)
+    others = len(found) - 1 + beyond
+    more = f" (and {others} more faults)" if others else ""
     return Problem(
         "invalid_request",
         f"{first.pointer or 'the body'}: {first.detail}{more}",
         errors=found,
+        more_errors=beyond,
     )
 
 
@@ -145,4 +154,13 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_DETAIL else text[: _LONGEST_DETAIL - 1] + "…"
+    if 4 * len(text) <= _LONGEST_DETAIL:
+        return text
+    # in bytes, so that an answer is of the same size in every script
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= _LONGEST_DETAIL:
+        return text
+    cut = data[: _LONGEST_DETAIL - 3]
+    while cut and data[len(cut)] & 0xC0 == 0x80:
+        cut = cut[:-1]  # not within a character
+    return cut.decode("utf-8", "surrogatepass") + "…"

@@ -15,7 +15,7 @@ from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from service.domain.ids import KINDS
-from service.domain.problems import FieldError, Problem
+from service.domain.problems import MOST_LOOKED_AT, FieldError, Problem
 
 _MODEL_RULES = {
     # rules over several fields: the field that the caller would change
@@ -62,12 +62,17 @@ def read(adapter: TypeAdapter[Any], body: Any) -> Any:
     try:
         return adapter.validate_python(body)
     except ValidationError as error:
-        errors = field_errors(error.errors(include_url=False), body)
+        found = error.errors(include_url=False)
+        errors, beyond = field_errors(found[:MOST_LOOKED_AT], body), len(found[MOST_LOOKED_AT:])
+        if not errors:  # those were of branches that were not meant
+            errors, beyond = field_errors(found, body), 0
+        more = len(errors) - 1 + beyond
         raise Problem(
             "invalid_request",
             f"{errors[0].pointer or 'the body'}: {errors[0].detail}"
-            + (f" (and {len(errors) - 1} more faults)" if len(errors) > 1 else ""),
+            + (f" (and {more} more faults)" if more else ""),
             errors=errors,
+            more_errors=beyond,
         ) from error
 
 

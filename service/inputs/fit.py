@@ -121,8 +121,8 @@ def common_prefix(wanted: Mapping[str, TensorShape], given: Mapping[str, TensorS
     for name in given:
         if name != shortest and name.endswith(shortest):
             prefix = name.removesuffix(shortest)
-            stripped = {n.removeprefix(prefix) for n in given if n.startswith(prefix)}
-            if needed <= stripped:
+            # ends at the first name that is not there: both sides are callers' to choose
+            if all(prefix + wanted_name in given for wanted_name in needed):
                 return prefix
     return ""
 

@@ -20,9 +20,9 @@ Read = Callable[[int, int], bytes]
 
 #: Names and metadata are most of it; decoding costs up to 25 times as much memory.
 MAX_HEADER_BYTES: Final = 32 << 20
-#: Twice as many as a program may have. What holds more is refused before it is decoded, which takes
-#: the interpreter seconds, and all other requests with it.
-MAX_TENSORS: Final = 40_000
+#: A quarter more than a program may have. What holds more is refused before it is decoded, which
+#: takes the interpreter seconds, and all other requests with it.
+MAX_TENSORS: Final = 25_000
 _OPENINGS_A_TENSOR: Final = 3
 _COMMAS_A_TENSOR: Final = 16
 _QUOTES_A_TENSOR: Final = 16

@@ -98,7 +98,7 @@ def test_bytes_after_the_last_tensor_are_refused() -> None:
         (struct.pack("<Q", 500) + b"{}", "ends within its header"),
         (built(b"{" + b"\xff" + b"}"), "not JSON"),
         (built(b'{"a": NaN}'), "not JSON"),
-        (built(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "not JSON"),
+        (built(b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}"), "not JSON"),
         (built(b'{"a": ' + b"9" * 5000 + b"}"), "not JSON"),
         (built({"a": tensor(dtype="F31")}, bytes(4)), "unknown dtype 'F31'"),
         (built({"a": tensor(dtype=["F32"])}, bytes(4)), "unknown dtype"),
@@ -263,7 +263,7 @@ def test_a_header_of_too_many_values_is_refused_before_they_are_made() -> None:
         b"{" + b",".join(tensor % number for number in range(MAX_TENSORS + 1)) + b"}",
         b'{"a":"' + b"[" * 200_000 + b'\\\\","b":[' + b"[]," * 200_000 + b"1]}",
     ):
-        with pytest.raises(Problem, match="more than 40000 tensors"):
+        with pytest.raises(Problem, match="more than 25000 tensors"):
             header(text)
     # what stands in strings is no value
     metadata = b'"__metadata__":{"config":"' + b'[{,\\"' * 200_000 + b'"}'
