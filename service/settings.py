@@ -8,6 +8,7 @@ reads the environment behind a caller's back.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -118,7 +119,25 @@ class Settings(BaseSettings):
     threads: int = Field(default=1, ge=1, le=1024)
     tile_seconds: float = Field(default=10.0, gt=0)
     unit_seconds: float = Field(default=3600.0, gt=0, description="Time limit of one unit.")
-    unit_memory_bytes: int | None = Field(default=None, ge=256 << 20)
+    unit_memory_bytes: int | None = Field(
+        default=None,
+        ge=256 << 20,
+        description="Private memory of a child; none: its share of the machine's.",
+    )
+    workers_per_machine: int = Field(
+        default=1, ge=1, le=1024, description="That share this machine's, or container's, memory."
+    )
+    confinement: Literal["required", "best-effort"] = Field(
+        default="best-effort",
+        description="What to do where a child cannot be confined wholly: refuse to compute, or say "
+        "so and compute.",
+    )
+    child_first_user: int = Field(
+        default=1_900_000_000,
+        ge=1,
+        le=2_000_000_000,
+        description="Where workers are root, each child takes this user id plus its process id.",
+    )
     curvature_memory_bytes: int = Field(
         default=2 << 30,
         ge=1 << 20,

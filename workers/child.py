@@ -1,6 +1,6 @@
 """The child: warms up, then answers one request at a time until its pipe closes.
 
-    python -I -m workers.child REQUEST_FD REPLY_FD PARENT_PID MEMORY_BYTES
+    python -I -m workers.child TERMS REQUEST_FD REPLY_FD
 
 Owns the loop and what stays in memory between the units of one job. Never imports the ledger,
 the store, the settings, celery, minio or sqlalchemy; has no credentials and needs no network.
@@ -15,7 +15,10 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from workers import protocol, sandbox
+from workers import protocol
+from workers.confinement import limits
+from workers.confinement.applied import confine
+from workers.confinement.terms import Terms
 from workers.frames import Frame, read_frames, write_frame
 
 if TYPE_CHECKING:
@@ -119,14 +122,16 @@ def warm_up() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    request_fd, reply_fd, parent, memory = (int(argument) for argument in arguments)
-    sandbox.confine(parent=parent, memory_bytes=memory or None)
+    terms = Terms.of(arguments[0])
+    request_fd, reply_fd = (int(argument) for argument in arguments[1:])
+    confine(terms)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     warm_up()
     session = Session(reply_fd)
     write_frame(reply_fd, protocol.Ready().frame())
     try:
         for request in read_frames(request_fd):
+            limits.allow_cpu(terms)
             write_frame(reply_fd, session.answer(request))
     except BrokenPipeError:
         return 0

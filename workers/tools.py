@@ -113,10 +113,11 @@ class InHand:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def fetched(self, digest: str) -> Path:
-        """An object's path, verified, kept in the cache for as long as the job's child lives."""
-        resources = self.tools.runner.resources(self.assignment.job.id)
-        held = resources.enter_context(self.tools.cache.holding())
-        return self.persist(lambda: held.path(digest), f"fetching {digest}")
+        """An object, verified, as the job's child is to be told its path; there while it lives."""
+        runner, job = self.tools.runner, self.assignment.job.id
+        held = runner.resources(job).enter_context(self.tools.cache.holding())
+        path = self.persist(lambda: held.path(digest), f"fetching {digest}")
+        return runner.give(job, path)
 
     def store_bytes(self, data: bytes, content_type: str) -> str:
         """Stores an object and keeps it at hand; its digest."""
