@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         default=1_900_000_000,
         ge=1,
         le=2_000_000_000,
-        description="Where workers are root, each child takes this user id plus its process id.",
+        description="Where workers are root, each child takes a user id from here on.",
     )
     curvature_memory_bytes: int = Field(
         default=2 << 30,

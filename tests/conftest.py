@@ -26,9 +26,11 @@ _SLOW = (
     "tests/figures/",
     "tests/adaptive/test_guarantees.py",
     "tests/program_binding/test_operators.py",
+    "tests/security/test_confinement.py",
     "tests/workers/test_child.py",
     "tests/workers/test_curvature.py",
     "tests/workers/test_every_kind.py",
+    "tests/workers/test_memory_limit.py",
     "tests/workers/test_runner.py",
 )
 

@@ -83,7 +83,7 @@ def limits_of(settings: Settings) -> Limits:
 
 def confinement_of(settings: Settings = _settings) -> Confinement:
     """How children are confined here. Raises ConfinementLacking where that is not enough."""
-    found = sandbox.describe(settings.child_first_user)
+    found = sandbox.describe(settings.child_first_user, table.folders())
     return sandbox.required(found) if settings.confinement == "required" else found
 
 

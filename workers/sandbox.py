@@ -15,6 +15,7 @@ from __future__ import annotations
 import compileall
 import functools
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -46,28 +47,30 @@ ALLOCATOR: Final = {
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
 
-#: Its own namespaces, an ordinary user without a capability, and a file system that holds only
-#: what is bound into it.
+#: Its own namespaces, and a file system that holds only what is bound into it.
 _WRAPPED: Final = (
     "--die-with-parent",
-    "--unshare-user",
-    "--uid",
-    str(NOBODY),
-    "--gid",
-    str(NOBODY),
     "--unshare-net",
     "--unshare-ipc",
     "--unshare-pid",
     "--unshare-uts",
     "--unshare-cgroup-try",
-    "--cap-drop",
-    "ALL",
     "--dev",
     "/dev",
     "--proc",
     "/proc",
     "--dir",
     "/tmp",  # noqa: S108 (inside, and empty)
+)
+#: An ordinary user without a capability; outside still the supervisor's.
+_AS_NOBODY: Final = (
+    *("--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)),
+    *("--cap-drop", "ALL"),
+)
+#: Root with what it takes to become a user of its own, which it does first thing.
+_TO_CHANGE_USER: Final = (
+    *("--cap-drop", "ALL", "--cap-add", "CAP_SETUID"),
+    *("--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"),
 )
 #: Last, when all is in its place: what is left of the file system's memory is nobody's to fill.
 _SEALED: Final = ("--remount-ro", "/dev", "--remount-ro", "/")
@@ -109,9 +112,10 @@ _CAP_KILL: Final = 1 << 5
 _CAP_SETGID: Final = 1 << 6
 _CAP_SETUID: Final = 1 << 7
 
-#: Above what distributions and container managers hand out, below 2^31; a child's user is this
-#: and its process id.
+#: Above what distributions and container managers hand out, below 2^31; a child's user is one of
+#: so many from here on, by chance.
 FIRST_USER: Final = 1_900_000_000
+_USERS: Final = 1 << 24
 
 _TRIAL_SECONDS: Final = 60.0
 
@@ -139,6 +143,7 @@ class Confinement:
         first_user: children take user ids of their own from here on; None where they keep the
             supervisor's.
         namespace: each enters a user namespace of its own.
+        own_root: each enters a file system that holds only what it may read.
         landlock: what it reads is limited by path.
         seccomp: its system calls are filtered.
     """
@@ -146,6 +151,7 @@ class Confinement:
     bubblewrap: str | None = None
     first_user: int | None = None
     namespace: bool = False
+    own_root: bool = False
     landlock: bool = False
     seccomp: bool = False
 
@@ -156,6 +162,7 @@ class Confinement:
             "bubblewrap" if self.bubblewrap else "",
             "a user of its own" if self.first_user is not None else "",
             "a user namespace" if self.namespace else "",
+            "a file system of its own" if self.own_root else "",
             "Landlock" if self.landlock else "",
             "seccomp" if self.seccomp else "",
             "resource limits and an empty environment",
@@ -172,7 +179,7 @@ class Confinement:
                 "the network, other processes and programs are in a child's reach (this kernel or "
                 "architecture has no usable seccomp)"
             )
-        if self.bubblewrap is None and not self.landlock:
+        if not (self.bubblewrap or self.own_root or self.landlock):
             found.append(
                 "a child can read what its user can, other projects' objects included (install "
                 "bubblewrap, or run a kernel with Landlock, 5.13 or later)"
@@ -189,9 +196,13 @@ class ConfinementLacking(Exception):
     """Children cannot be confined as the settings require; the message says what to do."""
 
 
-def describe(first_user: int = FIRST_USER) -> Confinement:
-    """The strongest confinement that works here. Each is tried: what is there may be unusable."""
-    return _found(first_user, os.geteuid(), shutil.which("bwrap"))
+def describe(first_user: int = FIRST_USER, readable: Sequence[Path] = ()) -> Confinement:
+    """The strongest confinement that works here. Each is tried: what is there may be unusable.
+
+    Args:
+        readable: what children must be able to read beside Python and our code.
+    """
+    return _found(first_user, os.geteuid(), shutil.which("bwrap"), tuple(readable))
 
 
 def required(found: Confinement) -> Confinement:
@@ -235,6 +246,7 @@ def command(
 ) -> list[str]:
     """The command line of `python -I -m module TERMS …`, in bubblewrap where there is one."""
     devices = tuple(str(path) for path in sorted(Path("/dev").glob("nvidia*")))
+    first = confinement.first_user
     visible = _visible(readable, folder, devices=bool(devices))
     terms = Terms(
         parent=0 if confinement.bubblewrap else os.getpid(),
@@ -242,11 +254,13 @@ def command(
         memory_bytes=limits.memory_bytes,
         cpu_seconds=limits.cpu_seconds,
         threads=limits.threads,
-        user=confinement.first_user,
+        user=None if first is None else first + secrets.randbelow(_USERS),
         alone=confinement.bubblewrap is not None or confinement.namespace,
         namespace=confinement.namespace,
-        readable=(*map(str, visible), *_MADE) if confinement.landlock else None,
+        readable=(*map(str, visible), *_MADE),
         devices=devices,
+        own_root=confinement.own_root,
+        landlock=confinement.landlock,
         filtered=confinement.seccomp,
     )
     # -B: it may not write, and need not try
@@ -254,11 +268,15 @@ def command(
     if confinement.bubblewrap is None:
         return python
     binds: list[str] = []
+    for above in _above(visible):
+        # open to the user that the child becomes, whatever the real one is
+        binds += ["--perms", "0755", "--dir", str(above)]
     for path in visible:
         binds += ["--ro-bind", str(path), str(path)]
     for device in devices:
         binds += ["--dev-bind", device, device]
-    return [confinement.bubblewrap, *_WRAPPED, *binds, *_SEALED, "--", *python]
+    identity = _AS_NOBODY if first is None else _TO_CHANGE_USER
+    return [confinement.bubblewrap, *_WRAPPED, *identity, *binds, *_SEALED, "--", *python]
 
 
 def start(
@@ -311,10 +329,12 @@ def compile_sources() -> None:
 
 
 @functools.cache
-def _found(first_user: int, user: int, bubblewrap: str | None) -> Confinement:
+def _found(
+    first_user: int, user: int, bubblewrap: str | None, readable: tuple[Path, ...]
+) -> Confinement:
     reasons = []
     for candidate in _candidates(first_user, user, bubblewrap):
-        reason = why_not(candidate)
+        reason = why_not(candidate, readable)
         if reason is None:
             return candidate
         reasons.append(reason)
@@ -326,16 +346,22 @@ def _candidates(first_user: int, user: int, bubblewrap: str | None) -> Iterator[
     bare = Confinement()
     full = Confinement(landlock=landlock.version() > 0, seccomp=seccomp.available())
     for whole in dict.fromkeys((full, bare)):
+        changing = user == 0 and _may_change_users()
         if bubblewrap is not None:
+            if changing:
+                yield replace(whole, bubblewrap=bubblewrap, first_user=first_user)
             yield replace(whole, bubblewrap=bubblewrap)
-        if user == 0 and _may_change_users():
-            yield replace(whole, first_user=first_user, namespace=True)
-            yield replace(whole, first_user=first_user)
+        if changing:
+            owned = replace(whole, first_user=first_user)
+            yield replace(owned, own_root=True, namespace=True)
+            yield replace(owned, own_root=True)
+            yield replace(owned, namespace=True)
+            yield owned
         yield replace(whole, namespace=True)
         yield whole
 
 
-def why_not(confinement: Confinement) -> str | None:
+def why_not(confinement: Confinement, readable: Sequence[Path] = ()) -> str | None:
     """Why a confinement does not work here, in a sentence; None where it does."""
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryFile() as said:
         folder = Path(name)
@@ -343,11 +369,11 @@ def why_not(confinement: Confinement) -> str | None:
         try:
             process = start(
                 "workers.confinement.trial",
-                [],
+                [str(path) for path in readable],
                 limits=Limits(),
                 descriptors=(),
                 stderr=said,
-                readable=(),
+                readable=readable,
                 confinement=confinement,
                 folder=folder,
             )
@@ -372,6 +398,16 @@ def _may_change_users() -> bool:
     status = Path("/proc/self/status").read_text()
     effective = int(status.partition("CapEff:")[2].split()[0], 16)
     return effective & wanted == wanted
+
+
+def _above(visible: Sequence[Path]) -> list[Path]:
+    """The folders above what is visible that are not visible themselves, from the top down."""
+    found = {above for path in visible for above in path.parents if above != Path("/")}
+    return sorted(
+        above
+        for above in found
+        if not any(above == path or path in above.parents for path in visible)
+    )
 
 
 def _visible(readable: Sequence[Path], folder: Path | None, *, devices: bool) -> list[Path]:

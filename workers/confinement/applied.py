@@ -9,7 +9,7 @@ import os
 import signal
 from typing import Final
 
-from workers.confinement import identity, landlock, limits, seccomp
+from workers.confinement import filesystem, identity, landlock, limits, seccomp
 from workers.confinement.system import prctl
 from workers.confinement.terms import Terms
 
@@ -23,12 +23,14 @@ def confine(terms: Terms) -> None:
     Raises:
         OSError: something that the terms ask for is not to be had; nothing may be computed then.
     """
+    if terms.own_root:
+        filesystem.enter(terms.readable, terms.devices)
     if terms.folder is not None:
         # by it files are reached for whose folders above the way is closed afterwards
         os.chdir(terms.folder)
     limits.apply(terms)
     rules = None
-    if terms.readable is not None:
+    if terms.landlock:
         rules = landlock.ruleset(terms.readable, terms.devices)
     if terms.user is not None:
         identity.take_user(terms.user)

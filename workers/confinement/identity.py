@@ -32,12 +32,9 @@ _CAPABILITY_VERSION_3: Final = 0x20080522
 _MOST_CAPABILITIES: Final = 64
 
 
-def take_user(first: int) -> None:
-    """Becomes a user of its own for good: `first` and the process id, which is nobody else's.
-
-    Raises OSError without the capabilities for it.
-    """
-    user = first + os.getpid()
+def take_user(user: int) -> None:
+    """Becomes a user for good. Raises OSError without the capabilities for it."""
+    _drop_bounding()
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
@@ -57,12 +54,17 @@ def enter_namespace() -> None:
 
 def drop_capabilities() -> None:
     """All of them, and the right to get any back."""
-    for capability in range(_MOST_CAPABILITIES):
-        # needs a capability itself, and the later ones do not exist
-        with contextlib.suppress(OSError):
-            prctl(_PR_CAPBSET_DROP, capability)
+    _drop_bounding()
     with contextlib.suppress(OSError):
         prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     number = _CAPSET.get(os.uname().machine)
     if number is not None:
         call(number, struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), bytes(24))
+
+
+def _drop_bounding() -> None:
+    """Those that a program could bring; for an ordinary user nothing to do, who may run none."""
+    for capability in range(_MOST_CAPABILITIES):
+        # needs a capability itself, and the later ones do not exist
+        with contextlib.suppress(OSError):
+            prctl(_PR_CAPBSET_DROP, capability)

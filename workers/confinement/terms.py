@@ -20,11 +20,13 @@ class Terms:
         memory_bytes: of private memory; None for no limit.
         cpu_seconds: of processor time for each request; None for no limit.
         threads: that it computes with, beside those of the libraries.
-        user: the user id that it takes is this and its process id; None keeps the one it has.
+        user: id that it takes; None keeps the one it has.
         alone: whether it is the only one of its user, in a namespace at least.
         namespace: whether it enters a user namespace of its own, without network.
-        readable: the only paths that may be read, where the kernel has Landlock; None for all.
-        devices: the only ones that may also be written to.
+        readable: the paths that are given to it.
+        devices: the devices that are, which it may write to.
+        own_root: whether it enters a file system that holds nothing else.
+        landlock: whether the kernel refuses it everything else.
         filtered: whether system calls are filtered.
     """
 
@@ -36,8 +38,10 @@ class Terms:
     user: int | None = None
     alone: bool = False
     namespace: bool = False
-    readable: tuple[str, ...] | None = None
+    readable: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    own_root: bool = False
+    landlock: bool = False
     filtered: bool = False
 
     def argument(self) -> str:
@@ -46,10 +50,5 @@ class Terms:
     @classmethod
     def of(cls, argument: str) -> Self:
         fields = json.loads(argument)
-        readable = fields.pop("readable")
-        devices = fields.pop("devices")
-        return cls(
-            **fields,
-            readable=None if readable is None else tuple(readable),
-            devices=tuple(devices),
-        )
+        readable, devices = tuple(fields.pop("readable")), tuple(fields.pop("devices"))
+        return cls(**fields, readable=readable, devices=devices)

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     thread.join()
     if terms.filtered and _has_network():
         return _fail("the network can be reached")
-    if terms.readable is not None and _is_readable(_NOT_GIVEN):
+    if (terms.landlock or terms.own_root) and _is_readable(_NOT_GIVEN):
         return _fail(f"{_NOT_GIVEN} can be read")
     return 0
 
