@@ -226,6 +226,8 @@ def environment(limits: Limits, outer: Mapping[str, str]) -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
+        # torch makes this folder when its compiler is imported, used or not; so it is there already
+        "TORCHINDUCTOR_CACHE_DIR": "/usr",
         # a result must not depend on what else the machine does
         "OMP_DYNAMIC": "FALSE",
         "MKL_DYNAMIC": "FALSE",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -120,6 +121,8 @@ def warm_up() -> None:
 
 def serve(terms: Terms, request_fd: int, reply_fd: int) -> None:
     """Until there are no more requests, or nobody who reads the answers."""
+    # else whoever asks for its name first tries to write to it
+    tempfile.tempdir = os.environ.get("TMPDIR")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     warm_up()
     session = Session(reply_fd)

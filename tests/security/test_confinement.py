@@ -28,6 +28,7 @@ from workers.confinement import landlock, limits, seccomp
 from workers.engine.direction import Direction
 from workers.inputs import InputFolder, sweep
 from workers.protocol import Open
+from workers.questions import table
 from workers.runner import Asking, Runner
 from workers.sandbox import Confinement, ConfinementLacking, Limits
 
@@ -285,6 +286,39 @@ def test_results_have_the_same_bits_in_every_confinement(
             digests[name] = digest_bytes(ask(child, job.tile(plan, points)).blobs[0])
     assert len(digests) > 1
     assert len(set(digests.values())) == 1, digests
+
+
+_IMPORTING = """
+import sys
+from importlib import import_module
+import service.domain.problems
+from workers.confinement.applied import confine
+from workers.confinement.terms import Terms
+confine(Terms.of(sys.argv[1]))
+for name in sys.argv[2:]:
+    import_module(name)
+"""
+
+
+def test_everything_that_a_question_may_import_can_be_imported(
+    confinements: dict[str, Confinement],
+) -> None:
+    """Torch's compiler among it, which some kinds import only when they differentiate."""
+    modules = ["workers.session", "workers.computation.ingest", "torch._dynamo", "torch.func"]
+    modules += [table.computing(kind).module for kind in table.kinds()]
+    chosen = confinements["chosen"]
+    command = sandbox.command("M", modules, limits=_LIMITS, confinement=chosen, readable=[])
+    place = command.index("-m")
+    command[place : place + 2] = ["-c", _IMPORTING]
+    done = subprocess.run(
+        command,
+        env=sandbox.environment(_LIMITS, os.environ),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_child_reads_only_what_it_was_given_for_its_job(tmp_path: Path) -> None:
