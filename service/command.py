@@ -18,7 +18,7 @@ from typing import Final
 import psycopg
 from pydantic import TypeAdapter, ValidationError
 
-from service import telemetry
+from service import secrecy, telemetry
 from service.domain.ids import ProjectName
 from service.domain.problems import Problem
 from service.embedded.processes import ProcessFailed
@@ -52,14 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _api(_chosen: argparse.Namespace) -> int:
     from service import main
 
-    main.api(_process_settings())
+    settings = _process_settings()
+    secrecy.keep()
+    main.api(settings)
     return 0
 
 
 def _relay(_chosen: argparse.Namespace) -> int:
     from service import main
 
-    main.relay(_process_settings())
+    settings = _process_settings()
+    secrecy.keep()
+    main.relay(settings)
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -171,7 +172,25 @@ class Settings(BaseSettings):
         ge=1 << 20,
         description="Of all values that a program needs at once for one batch, on a CPU.",
     )
-    unit_memory_bytes: int | None = Field(default=None, ge=256 << 20)
+    unit_memory_bytes: int | None = Field(
+        default=None,
+        ge=256 << 20,
+        description="Private memory of a child; none: its share of the machine's.",
+    )
+    workers_per_machine: int = Field(
+        default=1, ge=1, le=1024, description="That share this machine's, or container's, memory."
+    )
+    confinement: Literal["required", "best-effort"] = Field(
+        default="best-effort",
+        description="What to do where a child cannot be confined wholly: refuse to compute, or say "
+        "so and compute.",
+    )
+    child_first_user: int = Field(
+        default=1_900_000_000,
+        ge=1,
+        le=2_000_000_000,
+        description="Where workers are root, each child takes a user id from here on.",
+    )
     curvature_memory_bytes: int = Field(
         default=2 << 30,
         ge=1 << 20,

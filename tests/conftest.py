@@ -44,9 +44,11 @@ _SLOW = (
     "tests/program_binding/test_winograd.py",
     "tests/programs/test_fuzz.py",
     "tests/programs/test_hostile.py",
+    "tests/security/test_confinement.py",
     "tests/workers/test_child.py",
     "tests/workers/test_curvature.py",
     "tests/workers/test_every_kind.py",
+    "tests/workers/test_memory_limit.py",
     "tests/workers/test_runner.py",
 )
 

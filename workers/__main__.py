@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from workers.app import app
+from workers.app import app, confinement_of
+from workers.sandbox import ConfinementLacking
 
 
 def main(arguments: list[str]) -> int:
@@ -16,6 +17,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--queues", default="cpu", help="queues to listen to, comma-separated")
     parser.add_argument("--name", default="worker@%h", help="Celery's name for this worker")
     chosen = parser.parse_args(arguments)
+    try:
+        confinement_of()
+    except ConfinementLacking as lacking:
+        sys.stderr.write(f"lossatlas-server: {lacking}\n")
+        return 2
     app.worker_main(
         [
             "worker",

@@ -18,16 +18,19 @@ from typing import Any, Final
 
 from celery import Celery, signals
 
+from service import secrecy
 from service.dispatch.broker import TASK, broker_options
 from service.ledger.session import Database
 from service.settings import Settings
 from service.store.objects import ObjectStore
 from workers import sandbox
 from workers.cache import ObjectCache
+from workers.confinement import memory
+from workers.confinement.applied import die_with_parent
 from workers.fitness import Fitness
 from workers.questions import table
 from workers.runner import Runner
-from workers.sandbox import Limits
+from workers.sandbox import Confinement, Limits
 from workers.shutdown import ShutdownFlag
 from workers.supervisor import Supervisor
 from workers.tools import Options, Tools
@@ -71,6 +74,20 @@ def drain(hint: dict[str, Any]) -> int:
     return _supervisor.drain(job if isinstance(job, str) else None)
 
 
+def limits_of(settings: Settings) -> Limits:
+    """What a child may use: of memory what is set, else its share of the machine's."""
+    memory_bytes = settings.unit_memory_bytes
+    if memory_bytes is None:
+        memory_bytes = memory.default_limit(settings.workers_per_machine)
+    return Limits(settings.threads, memory_bytes, settings.unit_seconds)
+
+
+def confinement_of(settings: Settings = _settings) -> Confinement:
+    """How children are confined here. Raises ConfinementLacking where that is not enough."""
+    found = sandbox.describe(settings.child_first_user, table.folders())
+    return sandbox.required(found) if settings.confinement == "required" else found
+
+
 def build_supervisor(settings: Settings, shutdown: ShutdownFlag) -> Supervisor:
     """A supervisor with its own connections."""
     database = Database(settings.database_url, application_name="lossatlas-worker")
@@ -79,9 +96,10 @@ def build_supervisor(settings: Settings, shutdown: ShutdownFlag) -> Supervisor:
         Path(settings.data_dir) / "cache", limit_bytes=settings.cache_bytes, fetch=store.fetch_to
     )
     runner = Runner(
-        limits=Limits(settings.threads, settings.unit_memory_bytes),
-        readable=[cache.folder, *table.folders()],
-        confinement=sandbox.describe(),
+        limits=limits_of(settings),
+        readable=table.folders(),
+        confinement=confinement_of(settings),
+        inputs=cache.folder,
     )
     options = Options(
         device=settings.device,
@@ -103,12 +121,23 @@ def build_supervisor(settings: Settings, shutdown: ShutdownFlag) -> Supervisor:
     return Supervisor(Tools(database, store, cache, runner, shutdown, fitness, options, worker))
 
 
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _prepare(**_: Any) -> None:
+    """In the main process, before the pool forks: what is found out is found out once."""
+    secrecy.keep()
+    confinement, limits = confinement_of(), limits_of(_settings)
+    level = logging.WARNING if confinement.lacking else logging.INFO
+    log.log(level, "children are confined by %s", confinement.words)
+    log.info("a child may hold %.1f GiB of memory", (limits.memory_bytes or 0) / (1 << 30))
+    sandbox.compile_sources()
+
+
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _begin(**_: Any) -> None:
     """In a pool process: nothing of the main process's connections is used here."""
     global _supervisor  # noqa: PLW0603 (one per process, and celery's tasks are functions)
     # without its main process this one would work on unseen; its unit is better done elsewhere
-    sandbox.die_with_parent(os.getppid())
+    die_with_parent(os.getppid())
     # Ctrl-C reaches the whole group: only the main process decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _allow_files()

@@ -22,6 +22,7 @@ from typing import IO, Final, Self
 
 from workers import frames, sandbox
 from workers.frames import Frame, FrameParser, ProtocolError
+from workers.inputs import InputFolder
 from workers.protocol import Ready
 from workers.sandbox import Confinement, Limits
 
@@ -53,33 +54,42 @@ class Child:
     """A confined process that warms itself up and then answers one request at a time."""
 
     def __init__(
-        self, *, limits: Limits, readable: Sequence[Path], confinement: Confinement
+        self,
+        *,
+        limits: Limits,
+        readable: Sequence[Path],
+        confinement: Confinement,
+        inputs: Path | None = None,
     ) -> None:
-        """Starts the process and returns at once. Raises OSError when that is impossible."""
+        """Starts the process and returns at once.
+
+        Args:
+            readable: what it may read from the beginning.
+            inputs: where its folder for what it is given later is made; None gives it none.
+        Raises:
+            OSError: that is impossible.
+        """
         self._limits = limits
+        self._inputs = None if inputs is None else InputFolder(inputs)
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by kill)
         request_read, self._write_fd = os.pipe()
         self._read_fd, reply_write = os.pipe()
         os.set_blocking(self._write_fd, False)
         os.set_blocking(self._read_fd, False)
-        parent = 0 if confinement.bubblewrap else os.getpid()
-        arguments = [
-            str(request_read),
-            str(reply_write),
-            str(parent),
-            str(limits.memory_bytes or 0),
-        ]
         try:
             self._process: subprocess.Popen[bytes] = sandbox.start(
                 "workers.child",
-                arguments,
+                [str(request_read), str(reply_write)],
                 limits=limits,
                 descriptors=(request_read, reply_write),
                 stderr=self._stderr,
                 readable=readable,
                 confinement=confinement,
+                folder=None if self._inputs is None else self._inputs.path,
             )
         except BaseException:
+            if self._inputs is not None:
+                self._inputs.close()
             os.close(self._write_fd)
             os.close(self._read_fd)
             self._stderr.close()
@@ -96,6 +106,15 @@ class Child:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def give(self, file: Path) -> Path:
+        """Lets it read a file; the path to tell it. For a child with a folder for that.
+
+        Raises OSError.
+        """
+        if self._inputs is None:
+            raise ValueError("this child has no folder to be given files by")
+        return self._inputs.give(file)
 
     def send(self, frame: Frame) -> None:
         """Queues a request; `poll` writes it while it waits."""
@@ -135,6 +154,8 @@ class Child:
         os.close(self._write_fd)
         os.close(self._read_fd)
         self._stderr.close()
+        if self._inputs is not None:
+            self._inputs.close()
 
     def __enter__(self) -> Self:
         return self

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from workers.childprocess import Child, ChildDied
 from workers.frames import Frame, ProtocolError
+from workers.inputs import sweep
 from workers.protocol import Done, Failed, Message, Open, Progress
 from workers.sandbox import Confinement, Limits
 
@@ -61,11 +62,20 @@ class Runner:
     """Not for use by several threads: children die with the thread that started them."""
 
     def __init__(
-        self, *, limits: Limits, readable: Sequence[Path], confinement: Confinement
+        self,
+        *,
+        limits: Limits,
+        readable: Sequence[Path],
+        confinement: Confinement,
+        inputs: Path | None = None,
     ) -> None:
+        """`readable`: for every child; `inputs`: where folders for what each is given are made."""
         self._limits = limits
         self._readable = tuple(readable)
         self._confinement = confinement
+        self._inputs = inputs
+        if inputs is not None:
+            sweep(inputs)
         self._serving: _Serving | None = None
         self._spare: Child | None = None
 
@@ -107,6 +117,10 @@ class Runner:
     def resources(self, job: str) -> contextlib.ExitStack:
         """What is to be released when the child of this job goes; takes a child for the job."""
         return self._for(job).resources
+
+    def give(self, job: str, file: Path) -> Path:
+        """Lets the job's child read a file; the path to tell it. Raises OSError."""
+        return self._for(job).child.give(file)
 
     def open(self, job: str, request: Open, ask: Asking) -> None:
         """Opens a job in its child, once. Raises what `request` raises."""
@@ -201,7 +215,12 @@ class Runner:
         return self._start()
 
     def _start(self) -> Child:
-        return Child(limits=self._limits, readable=self._readable, confinement=self._confinement)
+        return Child(
+            limits=self._limits,
+            readable=self._readable,
+            confinement=self._confinement,
+            inputs=self._inputs,
+        )
 
 
 @dataclass(frozen=True)

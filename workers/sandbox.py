@@ -1,31 +1,34 @@
 """How a child is started: what it may see, hold and use, and that it dies with its parent.
 
-Owns the environment, the limits and the command line. The supervisor calls `start`; the child
-calls `confine` on itself before it imports torch. Knows nothing of frames or jobs.
+Owns the environment, the command line and the choice of a confinement. The supervisor calls
+`start`; the child's first act is `confinement.applied.confine`, by the terms that are its first
+argument. Knows nothing of frames or jobs.
 
 The child's environment is made from nothing: no variable of the supervisor's passes unless it
-is named here, so no credential can. Where bubblewrap is installed the child runs in it: no
-network, a read-only system, only the object cache and the devices visible. Elsewhere the
-limits and the scrubbed environment remain; `describe` says which.
+is named here, so no credential can. What it may read is the system, Python, our code and its own
+folder. Where bubblewrap works the child runs in it, with a process table and a file system of its
+own; in any case it confines itself, by what the kernel has. `describe` tries what works here.
 """
 
 from __future__ import annotations
 
-import ctypes
+import compileall
+import functools
 import os
-import resource
+import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Final
 
-_PR_SET_PDEATHSIG: Final = 1
-_PR_SET_NO_NEW_PRIVS: Final = 38
+from workers.confinement import landlock, seccomp
+from workers.confinement.identity import NOBODY
+from workers.confinement.terms import Terms
 
 #: Passed on because the numbers or the devices depend on them; none can carry a secret.
 _PASSED_ON: Final = (
@@ -44,7 +47,7 @@ ALLOCATOR: Final = {
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
 
-#: Its own namespaces, no capability, and a file system that holds only what is bound into it.
+#: Its own namespaces, and a file system that holds only what is bound into it.
 _WRAPPED: Final = (
     "--die-with-parent",
     "--unshare-net",
@@ -52,48 +55,164 @@ _WRAPPED: Final = (
     "--unshare-pid",
     "--unshare-uts",
     "--unshare-cgroup-try",
-    "--cap-drop",
-    "ALL",
     "--dev",
     "/dev",
     "--proc",
     "/proc",
-    "--tmpfs",
-    "/tmp",  # noqa: S108 (inside, and nobody else's)
+    "--dir",
+    "/tmp",  # noqa: S108 (inside, and empty)
+)
+#: An ordinary user without a capability; outside still the supervisor's.
+_AS_NOBODY: Final = (
+    *("--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)),
+    *("--cap-drop", "ALL"),
+)
+#: Root with what it takes to become a user of its own, which it does first thing.
+_TO_CHANGE_USER: Final = (
+    *("--cap-drop", "ALL", "--cap-add", "CAP_SETUID"),
+    *("--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"),
+)
+#: Last, when all is in its place: what is left of the file system's memory is nobody's to fill.
+_SEALED: Final = ("--remount-ro", "/dev", "--remount-ro", "/")
+
+#: Of the system, what Python, torch and CUDA's libraries read.
+_SYSTEM: Final = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/opt",
+    "/etc/ld.so.cache",
+    "/sys/devices/system",
+)
+#: Where there are devices: how they are attached, and their driver.
+_SYSTEM_OF_DEVICES: Final = ("/sys",)
+#: Beside these: what bubblewrap makes anew, and binding would put in its place.
+_MADE: Final = (
+    "/proc/self",
+    "/proc/cpuinfo",
+    "/proc/devices",
+    "/proc/driver",
+    "/proc/filesystems",
+    "/proc/meminfo",
+    "/proc/modules",
+    "/proc/stat",
+    "/proc/sys/vm",
+    "/proc/version",
+    "/dev/null",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/zero",
 )
 
-#: A child writes no files; what it may write is the tail of its own standard error.
-_FILE_BYTES: Final = 16 << 20
-_OPEN_FILES: Final = 1024
+#: Capabilities that a supervisor needs to give children users of their own: to kill them, and
+#: to change their user.
+_CAP_KILL: Final = 1 << 5
+_CAP_SETGID: Final = 1 << 6
+_CAP_SETUID: Final = 1 << 7
+
+#: Above what distributions and container managers hand out, below 2^31; a child's user is one of
+#: so many from here on, by chance.
+FIRST_USER: Final = 1_900_000_000
+_USERS: Final = 1 << 24
+
+_TRIAL_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one child may use. `memory_bytes` None means no limit of ours."""
+    """What one child may use. None means no limit of ours.
+
+    Attributes:
+        memory_bytes: private memory.
+        cpu_seconds: processor time of each request, on every processor.
+    """
 
     threads: int = 1
     memory_bytes: int | None = None
+    cpu_seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Confinement:
-    """How children are confined on this machine."""
+    """How children are confined on this machine.
 
-    bubblewrap: str | None
+    Attributes:
+        bubblewrap: the program's path; None without.
+        first_user: children take user ids of their own from here on; None where they keep the
+            supervisor's.
+        namespace: each enters a user namespace of its own.
+        own_root: each enters a file system that holds only what it may read.
+        landlock: what it reads is limited by path.
+        seccomp: its system calls are filtered.
+    """
+
+    bubblewrap: str | None = None
+    first_user: int | None = None
+    namespace: bool = False
+    own_root: bool = False
+    landlock: bool = False
+    seccomp: bool = False
 
     @property
     def words(self) -> str:
-        if self.bubblewrap is None:
-            return "rlimits and a scrubbed environment (bubblewrap is not usable here)"
-        return f"bubblewrap ({self.bubblewrap}): no network, read-only system"
+        """For people: by what, and what is lacking."""
+        means = [
+            "bubblewrap" if self.bubblewrap else "",
+            "a user of its own" if self.first_user is not None else "",
+            "a user namespace" if self.namespace else "",
+            "a file system of its own" if self.own_root else "",
+            "Landlock" if self.landlock else "",
+            "seccomp" if self.seccomp else "",
+            "resource limits and an empty environment",
+        ]
+        text = ", ".join(word for word in means if word)
+        return f"{text}; lacking: {'; '.join(self.lacking)}" if self.lacking else text
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What keeps this from being a boundary, one reason each; empty where nothing does."""
+        found = []
+        if not self.seccomp:
+            found.append(
+                "the network, other processes and programs are in a child's reach (this kernel or "
+                "architecture has no usable seccomp)"
+            )
+        if not (self.bubblewrap or self.own_root or self.landlock):
+            found.append(
+                "a child can read what its user can, other projects' objects included (install "
+                "bubblewrap, or run a kernel with Landlock, 5.13 or later)"
+            )
+        separate = self.bubblewrap is not None or self.namespace or self.first_user is not None
+        if os.geteuid() == 0 and not separate:
+            found.append(
+                "a child is root (run workers as an ordinary user, or allow user namespaces)"
+            )
+        return tuple(found)
 
 
-def describe() -> Confinement:
-    """Finds bubblewrap and tries it: installed is not usable where user namespaces are off."""
-    path = shutil.which("bwrap")
-    if path is not None and not _works(path):
-        path = None
-    return Confinement(path)
+class ConfinementLacking(Exception):
+    """Children cannot be confined as the settings require; the message says what to do."""
+
+
+def describe(first_user: int = FIRST_USER, readable: Sequence[Path] = ()) -> Confinement:
+    """The strongest confinement that works here. Each is tried: what is there may be unusable.
+
+    Args:
+        readable: what children must be able to read beside Python and our code.
+    """
+    return _found(first_user, os.geteuid(), shutil.which("bwrap"), tuple(readable))
+
+
+def required(found: Confinement) -> Confinement:
+    """The same. Raises ConfinementLacking where it is no boundary."""
+    if found.lacking:
+        raise ConfinementLacking(
+            f"LOSSATLAS_CONFINEMENT=required, and this machine cannot: {'; '.join(found.lacking)}. "
+            "Or set LOSSATLAS_CONFINEMENT=best-effort, if every caller is trusted with this machine"
+        )
+    return found
 
 
 def environment(limits: Limits, outer: Mapping[str, str]) -> dict[str, str]:
@@ -103,10 +222,12 @@ def environment(limits: Limits, outer: Mapping[str, str]) -> dict[str, str]:
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": "/nonexistent",
         "LANG": "C.UTF-8",
-        "TMPDIR": "/tmp",  # noqa: S108 (named for libraries that insist; FSIZE keeps it empty)
+        "TMPDIR": "/tmp",  # noqa: S108 (named for libraries that insist; nothing can be written)
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
+        # torch makes this folder when its compiler is imported, used or not; so it is there already
+        "TORCHINDUCTOR_CACHE_DIR": "/usr",
         # a result must not depend on what else the machine does
         "OMP_DYNAMIC": "FALSE",
         "MKL_DYNAMIC": "FALSE",
@@ -117,24 +238,47 @@ def environment(limits: Limits, outer: Mapping[str, str]) -> dict[str, str]:
 
 
 def command(
-    module: str, arguments: Sequence[str], *, confinement: Confinement, readable: Sequence[Path]
+    module: str,
+    arguments: Sequence[str],
+    *,
+    limits: Limits,
+    confinement: Confinement,
+    readable: Sequence[Path],
+    folder: Path | None = None,
 ) -> list[str]:
-    """The command line of `python -I -m module …`, in bubblewrap where there is one."""
-    python = [sys.executable, "-I", "-m", module, *arguments]
+    """The command line of `python -I -m module TERMS …`, in bubblewrap where there is one."""
+    devices = tuple(str(path) for path in sorted(Path("/dev").glob("nvidia*")))
+    first = confinement.first_user
+    visible = _visible(readable, folder, devices=bool(devices))
+    terms = Terms(
+        parent=0 if confinement.bubblewrap else os.getpid(),
+        folder=None if folder is None else str(folder),
+        memory_bytes=limits.memory_bytes,
+        cpu_seconds=limits.cpu_seconds,
+        threads=limits.threads,
+        user=None if first is None else first + secrets.randbelow(_USERS),
+        alone=confinement.bubblewrap is not None or confinement.namespace,
+        namespace=confinement.namespace,
+        readable=(*map(str, visible), *_MADE),
+        devices=devices,
+        own_root=confinement.own_root,
+        landlock=confinement.landlock,
+        filtered=confinement.seccomp,
+    )
+    # -B: it may not write, and need not try
+    python = [sys.executable, "-I", "-B", "-m", module, terms.argument(), *arguments]
     if confinement.bubblewrap is None:
         return python
     binds: list[str] = []
-    for path in _visible(readable):
+    for above in _above(visible):
+        # open to the user that the child becomes, whatever the real one is
+        binds += ["--perms", "0755", "--dir", str(above)]
+    for path in visible:
         binds += ["--ro-bind", str(path), str(path)]
-    for device in sorted(Path("/dev").glob("nvidia*")):
-        binds += ["--dev-bind", str(device), str(device)]
-    return [
-        confinement.bubblewrap,
-        *_WRAPPED,
-        *binds,
-        "--",
-        *python,
-    ]
+    for device in devices:
+        binds += ["--dev-bind", device, device]
+    identity = _AS_NOBODY if first is None else _TO_CHANGE_USER
+    return [confinement.bubblewrap, *_WRAPPED, *identity, *binds, *_SEALED, "--", *python]
 
 
 def start(
@@ -146,17 +290,28 @@ def start(
     stderr: IO[bytes],
     readable: Sequence[Path],
     confinement: Confinement,
+    folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Starts a confined Python module as the leader of its own process group.
 
     Call it from the main thread: the kernel kills the child when the *thread* that started it
     ends.
 
+    Args:
+        readable: what it may read beside the system, Python and our code.
+        folder: its working folder, which it may read too.
     Raises:
         OSError: the process could not be started.
     """
     return subprocess.Popen(
-        command(module, arguments, confinement=confinement, readable=readable),
+        command(
+            module,
+            arguments,
+            limits=limits,
+            confinement=confinement,
+            readable=readable,
+            folder=folder,
+        ),
         env=environment(limits, os.environ),
         stdin=subprocess.DEVNULL,
         stdout=stderr,
@@ -168,63 +323,109 @@ def start(
     )
 
 
-def confine(*, parent: int, memory_bytes: int | None) -> None:
-    """Applied by the child to itself, first thing: limits that it cannot raise again.
-
-    Args:
-        parent: the supervisor's process id, 0 when a process namespace hides it.
-        memory_bytes: limit of private memory (RLIMIT_DATA: heap and anonymous mappings; mapped
-            files and CUDA's address reservations do not count).
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if parent and os.getppid() != parent:
-        # it died between starting us and the line above
-        os._exit(1)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_FSIZE, _FILE_BYTES)
-    _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
-    if memory_bytes is not None:
-        _lower(resource.RLIMIT_DATA, memory_bytes)
+def compile_sources() -> None:
+    """Python's form of our sources, as far as it can be kept: children may write none."""
+    root = Path(__file__).resolve().parent.parent
+    for folder in (root / "workers", root / "service" / "domain", root / "service" / "programs"):
+        compileall.compile_dir(folder, quiet=2)
 
 
-def die_with_parent(parent: int) -> None:
-    """Asks the kernel to kill this process when the thread that started it ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
+@functools.cache
+def _found(
+    first_user: int, user: int, bubblewrap: str | None, readable: tuple[Path, ...]
+) -> Confinement:
+    reasons = []
+    for candidate in _candidates(first_user, user, bubblewrap):
+        reason = why_not(candidate, readable)
+        if reason is None:
+            return candidate
+        reasons.append(reason)
+    raise OSError(f"no child can be started here: {'; '.join(dict.fromkeys(reasons))}")
 
 
-def _lower(what: int, limit: int) -> None:
-    _, hard = resource.getrlimit(what)
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(what, (limit, limit))
+def _candidates(first_user: int, user: int, bubblewrap: str | None) -> Iterator[Confinement]:
+    """From the strongest to none at all."""
+    bare = Confinement()
+    full = Confinement(landlock=landlock.version() > 0, seccomp=seccomp.available())
+    for whole in dict.fromkeys((full, bare)):
+        changing = user == 0 and _may_change_users()
+        if bubblewrap is not None:
+            if changing:
+                yield replace(whole, bubblewrap=bubblewrap, first_user=first_user)
+            yield replace(whole, bubblewrap=bubblewrap)
+        if changing:
+            owned = replace(whole, first_user=first_user)
+            yield replace(owned, own_root=True, namespace=True)
+            yield replace(owned, own_root=True)
+            yield replace(owned, namespace=True)
+            yield owned
+        yield replace(whole, namespace=True)
+        yield whole
 
 
-def _visible(readable: Sequence[Path]) -> list[Path]:
-    """Paths that a confined child must read: the system, Python, our code, the object cache."""
-    wanted = [
-        Path(p) for p in ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/opt", "/etc/ld.so.cache")
-    ]
+def why_not(confinement: Confinement, readable: Sequence[Path] = ()) -> str | None:
+    """Why a confinement does not work here, in a sentence; None where it does."""
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryFile() as said:
+        folder = Path(name)
+        folder.chmod(0o711)
+        try:
+            process = start(
+                "workers.confinement.trial",
+                [str(path) for path in readable],
+                limits=Limits(),
+                descriptors=(),
+                stderr=said,
+                readable=readable,
+                confinement=confinement,
+                folder=folder,
+            )
+        except OSError as error:
+            return str(error)
+        try:
+            status = process.wait(_TRIAL_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return "it took too long"
+        if status == 0:
+            return None
+        said.seek(0)
+        last = said.read().decode(errors="replace").strip().rpartition("\n")[2]
+        return last or f"exit status {status}"
+
+
+def _may_change_users() -> bool:
+    """Whether this process can give a child another user, and still kill it."""
+    wanted = _CAP_KILL | _CAP_SETGID | _CAP_SETUID
+    status = Path("/proc/self/status").read_text()
+    effective = int(status.partition("CapEff:")[2].split()[0], 16)
+    return effective & wanted == wanted
+
+
+def _above(visible: Sequence[Path]) -> list[Path]:
+    """The folders above what is visible that are not visible themselves, from the top down."""
+    found = {above for path in visible for above in path.parents if above != Path("/")}
+    return sorted(
+        above
+        for above in found
+        if not any(above == path or path in above.parents for path in visible)
+    )
+
+
+def _visible(readable: Sequence[Path], folder: Path | None, *, devices: bool) -> list[Path]:
+    """What a child must read: the system, Python, packages, our code, and what it is given."""
+    system = (*_SYSTEM, *_SYSTEM_OF_DEVICES) if devices else _SYSTEM
+    wanted = [Path(path) for path in system]
     wanted += [Path(sys.prefix), Path(sys.base_prefix)]
     wanted += [Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))]
+    # those of another environment that this one builds on
+    wanted += [
+        Path(entry) for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")
+    ]
     # our own sources, when installed in place
     root = Path(__file__).resolve().parent.parent
     wanted += [root / "workers", root / "service"]
     wanted += list(readable)
+    if folder is not None:
+        wanted.append(folder)
     return [path for path in dict.fromkeys(wanted) if path.exists()]
-
-
-def _works(bubblewrap: str) -> bool:
-    try:
-        tried = subprocess.run(
-            [bubblewrap, "--ro-bind", "/", "/", *_WRAPPED, "--", "/bin/true"],
-            capture_output=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return tried.returncode == 0

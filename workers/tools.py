@@ -146,10 +146,10 @@ class InHand:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def fetched(self, digest: str) -> Path:
-        """An object's path, verified, kept in the cache for as long as the job's child lives."""
-        resources = self.tools.runner.resources(self.assignment.job.id)
-        held = resources.enter_context(self.tools.cache.holding())
-        return self.read(held, digest)
+        """An object, verified, as the job's child is to be told its path; there while it lives."""
+        runner, job = self.tools.runner, self.assignment.job.id
+        held = runner.resources(job).enter_context(self.tools.cache.holding())
+        return runner.give(job, self.read(held, digest))
 
     def read(self, held: Held, digest: str) -> Path:
         """An object's path, verified, kept in the cache until `held` is closed.

@@ -29,7 +29,13 @@ _TORCH: Final = (
     "gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]\n"
     "print(torch.__version__ + '; ' + (', '.join(gpus) or 'no CUDA device, CPU only'))"
 )
-_CONFINEMENT: Final = "from workers import sandbox; print(sandbox.describe().words)"
+#: The settings, since a name of theirs decides; the first word is how many things are lacking.
+_CONFINEMENT: Final = (
+    "from service.settings import Settings\n"
+    "from workers import sandbox\n"
+    "found = sandbox.describe(Settings().child_first_user)\n"
+    "print(len(found.lacking), found.words)"
+)
 
 
 @dataclass(frozen=True)
@@ -73,16 +79,22 @@ def examine(folder: Path) -> Iterator[Finding]:
     yield _server("SeaweedFS", "S3_ENDPOINT", s3.find_binary, ["version"])
     yield _server("Valkey", "BROKER_URL", broker.find_binary, ["--version"])
     yield Finding("ok", "Postgres as", unprivileged().words)
-    confinement = _asked("Confinement", [sys.executable, "-P", "-c", _CONFINEMENT], "")
-    weak = confinement.state == "ok" and not confinement.words.startswith("bubblewrap")
-    yield (
-        Finding("note", "Confinement", f"{confinement.words}; to confine more: install bubblewrap")
-        if weak
-        else confinement
-    )
+    yield _confinement()
     yield _disk(folder)
     yield _port()
     yield _running(folder)
+
+
+def _confinement() -> Finding:
+    """What cannot be had is bad only where it is required."""
+    asked = _asked("Confinement", [sys.executable, "-P", "-c", _CONFINEMENT], "")
+    if asked.state != "ok":
+        return asked
+    lacking, _, words = asked.words.partition(" ")
+    if lacking == "0":
+        return Finding("ok", "Confinement", words)
+    is_required = os.environ.get("LOSSATLAS_CONFINEMENT") == "required"
+    return Finding("bad" if is_required else "note", "Confinement", words)
 
 
 def _server(subject: str, variable: str, find: Callable[[], Path], version: list[str]) -> Finding:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from service import secrecy
 from service.domain.problems import Problem
 from service.embedded import endpoint, first_key, locking, ports
 from service.embedded.broker import Broker
@@ -186,10 +187,11 @@ class Stack:
         self._run("relay", "relay.log", ["service", "relay"])
         devices = visible_devices()
         queues = "gpu,cpu" if devices else "cpu"
+        shared = os.environ.get("LOSSATLAS_WORKERS_PER_MACHINE") or str(self.wishes.workers)
         for number in range(1, self.wishes.workers + 1):
-            own: dict[str, str | None] = (
-                {"CUDA_VISIBLE_DEVICES": devices[(number - 1) % len(devices)]} if devices else {}
-            )
+            own: dict[str, str | None] = {"LOSSATLAS_WORKERS_PER_MACHINE": shared}
+            if devices:
+                own["CUDA_VISIBLE_DEVICES"] = devices[(number - 1) % len(devices)]
             self._run(
                 f"worker {number}",
                 f"worker-{number}.log",
@@ -237,6 +239,8 @@ def up(wishes: Wishes, say: Say) -> None:
         Problem: a given server is away.
         NotInstalled: a wheel is missing.
     """
+    # it hands the servers' secrets on to its children by their environment
+    secrecy.close_memory()
     with noted() as signals, locking.held(wishes.folder):
         stack = Stack(wishes, signals, say)
         try:

@@ -74,6 +74,9 @@ class Job:
             (folder / axis).write_bytes(data)
             # as the plan has it: by this a child knows what it prepared
             self._digests[axis] = digest_bytes(data)
+        # a child may be another user
+        for file in folder.iterdir():
+            file.chmod(0o644)
 
     def ingest(self, child: Child) -> None:
         """Has the program checked, probed and put into the form that is kept."""

@@ -152,7 +152,9 @@ def test_supervisor_and_app_never_import_torch() -> None:
 
 def test_the_child_imports_nothing_that_could_reach_a_server() -> None:
     halves = [table.computing(kind).module for kind in table.kinds()]
-    modules = _modules(f"import workers.child, {', '.join(halves)}; workers.child.warm_up()")
+    modules = _modules(
+        f"import workers.child, workers.session, {', '.join(halves)}; workers.session.warm_up()"
+    )
     assert {"torch", *halves} <= modules
     forbidden = (
         "service.ledger",

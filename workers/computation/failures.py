@@ -6,6 +6,8 @@ a machine that ran out of memory or whose device broke is worth another attempt 
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -36,7 +38,7 @@ def judge(error: Exception) -> Failed:
     """What to say of an exception, without its traceback, and what to do about it."""
     if isinstance(error, Problem):
         return Failed(problem=ToldProblem.of(error), retry=False)
-    if isinstance(error, MemoryExceeded | MemoryError | torch.OutOfMemoryError):
+    if _lacks_memory(error):
         detail = str(error) or "the memory does not suffice"
         return _failure("out_of_memory", detail, retry=True, broken=True)
     if isinstance(error, EngineError):
@@ -56,6 +58,15 @@ def judge(error: Exception) -> Failed:
     if isinstance(error, OSError):
         return _failure("internal_error", text, retry=True)
     return _failure("computation_failed", text)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whatever it was refused to: a tensor, a file's mapping, Python itself."""
+    if isinstance(error, MemoryExceeded | MemoryError | torch.OutOfMemoryError):
+        return True
+    # neither the CPU's allocator nor the mapping of files has an exception of its own
+    told = os.strerror(errno.ENOMEM)
+    return isinstance(error, RuntimeError | OSError) and told in str(error)
 
 
 def _failure(code: str, detail: str, *, retry: bool = False, broken: bool = False) -> Failed:
