@@ -4,6 +4,7 @@ Owns the loop of `lossatlas-server relay`. It wakes when the ledger notifies and
 besides; each round sends what is due, and every few seconds the reaper looks for leases that ran
 out. All of it is safe to do twice and by several relays at once: hints may double, and rows are
 taken with SKIP LOCKED. Database or broker away: it tries again, and nothing is lost meanwhile.
+Beside it a thread sweeps uploads that nobody completes, so that no store that is away delays hints.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from typing import Final
 
 from service.dispatch.producer import BrokerAway, Producer
 from service.dispatch.reaper import reap
+from service.dispatch.sweeping import Sweep
 from service.domain.problems import Problem
 from service.ledger import outbox
 from service.ledger.session import Database
 from service.settings import Settings
+from service.store.objects import ObjectStore
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +41,28 @@ def run(settings: Settings) -> None:
         stop.set()
 
     previous = {s: signal.signal(s, on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+    sweeping = threading.Thread(target=_sweep, args=(settings, stop), name="sweep", daemon=True)
     try:
+        sweeping.start()
         Relay(settings).run(stop)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _sweep(settings: Settings, stop: threading.Event) -> None:
+    try:
+        store = ObjectStore.from_settings(settings)
+    except ValueError as error:
+        log.warning("unfinished uploads are not swept: %s", error)
+        return
+    database = Database(settings.database_url, application_name="lossatlas-sweep", pool_size=1)
+    try:
+        Sweep(database, store, upload_seconds=settings.upload_seconds).run(
+            stop, settings.sweep_seconds
+        )
+    finally:
+        database.dispose()
 
 
 @dataclass
