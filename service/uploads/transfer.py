@@ -92,7 +92,7 @@ def complete(services: Services, caller: Caller, identity: str) -> UploadRecord:
                 uploads.abort(session, upload.id)
         raise
     with services.database.transaction() as session:
-        objects.record(session, upload.digest, upload.size, caller.key.id)
+        objects.record(session, upload.digest, upload.size, caller.key)
         return uploads.complete(session, upload.id)
 
 
