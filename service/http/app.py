@@ -48,7 +48,7 @@ def create_app(services: Services, routers: Sequence[APIRouter]) -> FastAPI:
         routers,
         lifespan=lifespan,
         middleware=[
-            Middleware(Edge, metrics=metrics),
+            Middleware(Edge, metrics=metrics, https=settings.is_https),
             Middleware(
                 Authentication,
                 database=services.database,
