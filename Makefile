@@ -16,7 +16,7 @@ AT_ONCE = $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --dist loadfile)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery up test test-fast attack test-integrations lint format bench openapi clean
+.PHONY: help setup demo gallery up test test-fast attack test-integrations lint format bench openapi locks sbom clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,13 @@ bench: $(STAMP) ## Time the claims; results go to tests/benchmarks/results/
 
 openapi: $(RUN) ## Write openapi/v1.json from the code
 	$(BIN)/lossatlas-server openapi > openapi/v1.json.new && mv openapi/v1.json.new openapi/v1.json
+
+locks: $(STAMP) ## Write deploy/locks (hashes of every package) from the pins
+	$(PIP) install --quiet --constraint $(PINS) --editable '.[locks]'
+	$(BIN)/python deploy/locks/write.py $(BIN)/uv
+
+sbom: $(STAMP) ## Write the bills of materials (CycloneDX) into build/sbom/
+	$(BIN)/python deploy/sbom.py build/sbom
 
 clean: ## Remove what was built (not .lossatlas, which holds data)
 	rm -rf $(VENV) build dist *.egg-info openapi/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -68,7 +68,21 @@ class Settings(BaseSettings):
     max_object_bytes: int = Field(default=64 << 30, ge=1)
     max_body_bytes: int = Field(default=1 << 20, ge=1024, description="Of a JSON body.")
     upload_part_bytes: int = Field(default=64 << 20, ge=5 << 20, le=5 << 30)
-    presign_seconds: int = Field(default=3600, ge=60, le=7 * 86_400)
+    presign_seconds: int = Field(
+        default=900, ge=60, le=86_400, description="How long an address for a part holds."
+    )
+    open_uploads: int = Field(
+        default=256,
+        ge=1,
+        description="Uploads in parts that keys of the same projects may have begun and not "
+        "completed.",
+    )
+    open_upload_bytes: int = Field(
+        default=1 << 40, ge=1, description="Of all those together; one alone is always let begin."
+    )
+    upload_seconds: int = Field(
+        default=2 * 86_400, ge=3600, description="Then an upload that nobody completed is given up."
+    )
     requests_per_minute: int = Field(
         default=6000, ge=0, description="For each key in each API process; 0 is no limit."
     )
@@ -157,6 +171,9 @@ class Settings(BaseSettings):
     beat_seconds: float = Field(default=10.0, gt=0)
     cancel_poll_seconds: float = Field(default=2.0, gt=0)
     reaper_seconds: float = Field(default=5.0, gt=0)
+    sweep_seconds: float = Field(
+        default=60.0, gt=0, description="How often the relay looks for uploads to give up."
+    )
     hint_resend_seconds: float = Field(default=15.0, gt=0)
 
     # workers

@@ -1,10 +1,10 @@
 """The relay: carries hints from the outbox to the broker.
 
 Owns the loop of `lossatlas-server relay`. It wakes when the ledger notifies and once a second
-besides; each round sends what is due. The reaper runs beside it, in a thread and on a connection
-of its own, so that no silence of the broker's keeps it waiting. All of it is safe to do twice and
-by several relays at once: hints may double, and rows are taken with SKIP LOCKED. Database or broker
-away: it tries again, and nothing is lost meanwhile.
+besides; each round sends what is due. Beside it, in threads and on connections of their own, run
+the reaper and the sweep of uploads that nobody completes, so that no server's silence keeps another
+waiting. All of it is safe to do twice and by several relays at once: hints may double, and rows are
+taken with SKIP LOCKED. Database or broker away: it tries again, and nothing is lost meanwhile.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from typing import Final
 
 from service.dispatch import reaper
 from service.dispatch.producer import BrokerAway, Producer
+from service.dispatch.sweeping import Sweep
 from service.domain.problems import Problem
 from service.ledger import outbox
 from service.ledger.session import Database
 from service.settings import Settings
+from service.store.objects import ObjectStore
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +42,31 @@ def run(settings: Settings) -> None:
 
     previous = {s: signal.signal(s, on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
     reaping = threading.Thread(target=reaper.run, args=(settings, stop), name="reaper", daemon=True)
+    sweeping = threading.Thread(target=_sweep, args=(settings, stop), name="sweep", daemon=True)
     try:
         reaping.start()
+        sweeping.start()
         Relay(settings).run(stop)
     finally:
         stop.set()
         reaping.join(timeout=_LONGEST_PAUSE_SECONDS)
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _sweep(settings: Settings, stop: threading.Event) -> None:
+    try:
+        store = ObjectStore.from_settings(settings)
+    except ValueError as error:
+        log.warning("unfinished uploads are not swept: %s", error)
+        return
+    database = Database(settings.database_url, application_name="lossatlas-sweep", pool_size=1)
+    try:
+        Sweep(database, store, upload_seconds=settings.upload_seconds).run(
+            stop, settings.sweep_seconds
+        )
+    finally:
+        database.dispose()
 
 
 @dataclass

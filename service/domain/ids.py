@@ -50,6 +50,21 @@ def make_id(kind: str, *, unix_milliseconds: int, randomness: bytes) -> str:
     return f"{kind}_{''.join(characters)}"
 
 
+def unix_milliseconds_of(identity: str) -> int:
+    """When the id was made, as `make_id` was told.
+
+    Raises:
+        ValueError: not an id.
+    """
+    if not any(is_id(kind, identity) for kind in KINDS):
+        raise ValueError(f"not an id: {identity!r}")
+    number = 0
+    # the first ten characters hold the time, two bits above it and nothing else
+    for character in identity.partition("_")[2][:10]:
+        number = number << 5 | _ALPHABET.index(character)
+    return number
+
+
 def is_id(kind: str, text: str) -> bool:
     """Says whether `text` has the exact shape of an id of this kind."""
     return re.fullmatch(rf"{kind}_{_BODY}", text) is not None

@@ -66,6 +66,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "sharing_off": Kind(409, "Sharing is off in this project"),
     # objects
     "digest_mismatch": Kind(422, "The bytes do not match their digest"),
+    "quota_exceeded": Kind(429, "A quota is used up", retryable=True),
     "upload_incomplete": Kind(400, "The upload ended early", retryable=True),
     "object_missing": Kind(422, "A referenced object has not been uploaded"),
     "object_corrupt": Kind(500, "A stored object does not match its digest"),

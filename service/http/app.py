@@ -52,7 +52,7 @@ def create_app(services: Services, routers: Sequence[APIRouter]) -> FastAPI:
         lifespan=lifespan,
         middleware=[
             Middleware(CallersAddress, proxies=Proxies(settings.trusted_proxies)),
-            Middleware(Edge, metrics=metrics),
+            Middleware(Edge, metrics=metrics, https=settings.is_https),
             Middleware(
                 Authentication,
                 database=services.database,

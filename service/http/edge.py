@@ -1,6 +1,6 @@
 """The outermost layer: names every request, writes its log line, and lets no error out bare.
 
-Owns request ids, security headers, the access log and the last resort for exceptions. Bodies and
+Owns request ids, the access log and the last resort for exceptions. Bodies and
 keys are never logged.
 """
 
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.domain.problems import Problem
 from service.http.authentication import SHARED
+from service.http.headers import defaults
 from service.http.metrics import Metrics
 from service.http.problems import internal_error, rendered
 from service.ledger.ids import new_id
@@ -29,18 +30,6 @@ REQUEST_ID: Final = "X-Request-Id"
 #: A caller's own id is taken over when it is plain; anything else could write into the log.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
-#: Nothing that we serve runs scripts, loads anything or belongs into a frame; an SVG's own
-#: styles may apply.
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
-    "img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "Cache-Control": "no-store",
-}
-
 #: Who sends too much is answered after a while.
 _TOO_MANY: Final = 429
 _PAUSE_SECONDS: Final = 1.0
@@ -49,11 +38,16 @@ _NOBODY_THERE: Final = 499
 
 
 class Edge:
-    """Middleware around everything else."""
+    """Middleware around everything else.
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    Args:
+        https: whether people reach the service by it.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, https: bool = False) -> None:
         self._app = app
         self._metrics = metrics
+        self._headers = defaults(https=https)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,7 +64,7 @@ class Edge:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 

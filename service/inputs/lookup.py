@@ -117,8 +117,8 @@ def uploaded(session: Session, caller: Caller, digest: str, pointer: str) -> Obj
     Raises:
         Problem: `object_missing`, with the request that would bring it.
     """
-    found = objects.get(session, digest)
-    if found is None or not objects.visible(session, digest, caller.key):
+    found = objects.seen(session, digest, caller.key)
+    if found is None:
         raise Problem(
             "object_missing",
             f"{digest} has not been uploaded with this key; PUT /v1/objects/{digest} first",

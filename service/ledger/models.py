@@ -33,8 +33,8 @@ def create(
 ) -> ModelRecord:
     """Registers a model, and queues its ingest in the same transaction.
 
-    A program that was ingested before with the same loss and options needs no worker again: the
-    model is ready at once, with the earlier model's canonical form.
+    A program that was ingested before in this project, with the same loss and options, needs no
+    worker again: the model is ready at once, with the earlier model's canonical form.
 
     Args:
         program: digest of its archive, which must be recorded; or
@@ -43,7 +43,9 @@ def create(
         signature: as read by the structural check; the ingest may replace it.
     """
     project_names.ensure(session, project)
-    earlier = None if program is None else _ingested(session, program, loss, loss_options or {})
+    earlier = (
+        None if program is None else _ingested(session, project, program, loss, loss_options or {})
+    )
     identity = new_id("mdl")
     model = one(
         session,
@@ -163,14 +165,16 @@ def accept(
 
 
 def _ingested(
-    session: Session, program: str, loss: str, loss_options: Mapping[str, Any]
+    session: Session, project: str, program: str, loss: str, loss_options: Mapping[str, Any]
 ) -> ModelRecord | None:
+    # of this project alone: a model that is ready at once would tell that others have the program
     return record(
         session,
         ModelRecord,
         "SELECT * FROM models WHERE program = :program AND loss = :loss AND state = 'ready'"
-        " AND loss_options = :loss_options ORDER BY id LIMIT 1",
+        " AND loss_options = :loss_options AND project = :project ORDER BY id LIMIT 1",
         program=program,
+        project=project,
         loss=str(loss),
         loss_options=json(loss_options),
     )

@@ -1,34 +1,37 @@
 """Objects: which bytes are known by their digest, who brought them and what refers to them.
 
 The bytes themselves lie in the store. A key may see an object that it uploaded, or that
-something in a project of its own refers to; knowing a digest alone gives nothing.
+something in a project of its own refers to; knowing a digest alone gives nothing. Nor does bringing
+bytes tell whether, or since when, others have them: equal bytes are stored once, and each key is
+answered as if they were its own.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
+from service.domain.ids import unix_milliseconds_of
 from service.ledger.records import KeyRecord, ObjectRecord
-from service.ledger.sqltext import record as read_record
-from service.ledger.sqltext import run
+from service.ledger.sqltext import rows, run
 
 _DAMAGE_CHARACTERS: Final = 500
 
 
-def record(session: Session, digest: str, size: int, key_id: str | None) -> ObjectRecord:
-    """Notes that the store holds these bytes, and that `key_id` (None: a worker) brought them."""
+def record(session: Session, digest: str, size: int, key: KeyRecord) -> ObjectRecord:
+    """Notes that the store holds these bytes, and that the key brought them."""
     note(session, digest, size)
-    if key_id is not None:
-        run(
-            session,
-            "INSERT INTO object_uploads (digest, key_id) VALUES (:digest, :key_id)"
-            " ON CONFLICT DO NOTHING",
-            digest=digest,
-            key_id=key_id,
-        )
-    found = get(session, digest)
+    run(
+        session,
+        "INSERT INTO object_uploads (digest, key_id) VALUES (:digest, :key_id)"
+        " ON CONFLICT DO NOTHING",
+        digest=digest,
+        key_id=key.id,
+    )
+    found = seen(session, digest, key)
     if found is None:
         raise LookupError(f"{digest} was just recorded")
     return found
@@ -65,16 +68,6 @@ def mark_damaged(session: Session, digest: str, damage: str) -> bool:
     )
 
 
-def get(session: Session, digest: str) -> ObjectRecord | None:
-    """The object, if it is recorded with its size and not in quarantine."""
-    return read_record(
-        session,
-        ObjectRecord,
-        "SELECT * FROM objects WHERE digest = :digest AND size IS NOT NULL AND damaged_at IS NULL",
-        digest=digest,
-    )
-
-
 def link(session: Session, digest: str, project: str, entity_id: str, role: str) -> None:
     """Notes that something in a project refers to an object, which must be recorded."""
     run(
@@ -88,17 +81,35 @@ def link(session: Session, digest: str, project: str, entity_id: str, role: str)
     )
 
 
-def visible(session: Session, digest: str, key: KeyRecord) -> bool:
-    """Whether the key uploaded the object, or may read a project that refers to it."""
-    return bool(
-        run(
-            session,
-            "SELECT EXISTS (SELECT FROM object_uploads"
-            "               WHERE digest = :digest AND key_id = :key_id)"
-            " OR EXISTS (SELECT FROM object_links WHERE digest = :digest"
-            "            AND (CAST(:projects AS text[]) IS NULL OR project = ANY(:projects)))",
-            digest=digest,
-            key_id=key.id,
-            projects=None if key.projects is None else [*key.projects],
-        ).scalar_one()
+def seen(session: Session, digest: str, key: KeyRecord) -> ObjectRecord | None:
+    """The object, if its size is known, it is not in quarantine and the key may see it.
+
+    It may if it uploaded the object, or if it may read a project that refers to it. `created_at` is
+    since when: what happened in other projects before is none of the key's business.
+    """
+    found = rows(
+        session,
+        "SELECT o.digest, o.size, u.at AS uploaded_at, l.entity_id AS linked"
+        " FROM objects o"
+        " LEFT JOIN object_uploads u ON u.digest = o.digest AND u.key_id = :key_id"
+        # ids grow; their first four characters are the kind
+        " LEFT JOIN LATERAL (SELECT entity_id FROM object_links l WHERE l.digest = o.digest"
+        "   AND (CAST(:projects AS text[]) IS NULL OR project = ANY(:projects))"
+        '   ORDER BY substr(entity_id, 5) COLLATE "C" LIMIT 1) l ON true'
+        " WHERE o.digest = :digest AND o.size IS NOT NULL AND o.damaged_at IS NULL",
+        digest=digest,
+        key_id=key.id,
+        projects=None if key.projects is None else [*key.projects],
     )
+    moments = [moment for row in found for moment in _moments(row)]
+    if not moments:
+        return None
+    return ObjectRecord(digest=digest, size=int(found[0]["size"]), created_at=min(moments))
+
+
+def _moments(row: Mapping[Any, Any]) -> Iterator[datetime]:
+    if row["uploaded_at"] is not None:
+        yield row["uploaded_at"]
+    if row["linked"] is not None:
+        milliseconds = timedelta(milliseconds=unix_milliseconds_of(str(row["linked"])))
+        yield datetime(1970, 1, 1, tzinfo=UTC) + milliseconds

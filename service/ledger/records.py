@@ -108,6 +108,8 @@ class ProjectRecord:
 
 @dataclass(frozen=True)
 class ObjectRecord:
+    """Bytes as a key sees them; `created_at` is since when it does."""
+
     digest: str
     size: int
     created_at: datetime

@@ -1,15 +1,75 @@
-"""Multipart uploads on their way straight to the store."""
+"""Multipart uploads on their way straight to the store, and how many may be so at once.
+
+What is begun and not completed is counted for all keys of the same projects together: whoever has
+one of them could have another made.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
 from service.domain.problems import Problem
-from service.ledger.records import UploadRecord
-from service.ledger.sqltext import one, record, records
+from service.ledger.records import KeyRecord, UploadRecord
+from service.ledger.sqltext import one, record, records, rows, run
+
+#: Any number does that nobody else locks; spells "upls".
+_QUOTA_LOCK: Final = 0x75706C73
+#: Uploads named to a caller who has too many.
+_NAMED: Final = 5
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What keys of the same projects may have open: uploads, and bytes announced by them."""
+
+    count: int
+    bytes: int
+
+
+def require_room(session: Session, key: KeyRecord, size: int, quota: Quota) -> None:
+    """Raises Problem `quota_exceeded` unless an upload of `size` bytes may be begun now.
+
+    Holds off the other keys of these projects until the transaction ends. Where nothing is open,
+    one may begin, however large.
+    """
+    projects = None if key.projects is None else [*key.projects]
+    run(
+        session,
+        "SELECT pg_advisory_xact_lock(:lock, hashtext(CAST(CAST(:projects AS text[]) AS text)))"
+        if projects is not None
+        else "SELECT pg_advisory_xact_lock(:lock, 0)",
+        lock=_QUOTA_LOCK,
+        **({} if projects is None else {"projects": projects}),
+    )
+    (found,) = rows(
+        session,
+        "SELECT count(*) AS count, coalesce(sum(u.size), 0) AS bytes,"
+        " (array_agg(u.id ORDER BY u.id) FILTER (WHERE u.key_id = :key_id)) AS own"
+        " FROM uploads u JOIN api_keys k ON k.id = u.key_id"
+        " WHERE u.state = 'open' AND k.projects IS NOT DISTINCT FROM CAST(:projects AS text[])",
+        key_id=key.id,
+        projects=projects,
+    )
+    count, begun = int(found["count"]), int(found["bytes"])
+    if count < quota.count and (not count or begun + size <= quota.bytes):
+        return
+    own = [*(found["own"] or ())]
+    named = ", ".join(own[:_NAMED]) + (" and others" if len(own) > _NAMED else "")
+    whose = "all projects" if projects is None else f"projects {', '.join(projects[:_NAMED])}"
+    raise Problem(
+        "quota_exceeded",
+        f"{count} uploads of {begun} bytes are open by keys of {whose}; at most {quota.count} of "
+        f"{quota.bytes} bytes may be. Complete or DELETE some"
+        f"{f', such as this key’s {named}' if own else ''}, or wait: what nobody completes is "
+        "given up",
+        pointer="/size" if count < quota.count else None,
+        headers={"Retry-After": "30"},
+    )
 
 
 def create(
@@ -66,6 +126,27 @@ def abandoned(session: Session, older_than: timedelta, limit: int = 100) -> list
         older_than=older_than,
         most=limit,
     )
+
+
+def still_open(session: Session, after: str, limit: int) -> list[UploadRecord]:
+    """Open uploads whose ids come after `after`, in the ids' order."""
+    return records(
+        session,
+        UploadRecord,
+        "SELECT * FROM uploads WHERE state = 'open' AND id > :after ORDER BY id LIMIT :most",
+        after=after,
+        most=limit,
+    )
+
+
+def open_among(session: Session, identities: Collection[str]) -> frozenset[str]:
+    """Those of these uploads that are open."""
+    found = rows(
+        session,
+        "SELECT id FROM uploads WHERE state = 'open' AND id = ANY(:identities)",
+        identities=[*identities],
+    )
+    return frozenset(str(row["id"]) for row in found)
 
 
 def _end(session: Session, identity: str, state: str) -> UploadRecord:

@@ -21,16 +21,16 @@ def take_in(
         size: bytes announced, if they were.
 
     Returns:
-        The object, and whether it is new here.
+        The object, and whether it is new to this key: of others' bytes nothing is told.
 
     Raises:
         Problem: `digest_mismatch`, `upload_incomplete`, `body_too_large`; nothing is recorded.
     """
     with services.database.transaction() as session:
-        known = objects.get(session, digest) is not None
+        known = objects.seen(session, digest, caller.key) is not None
     stored = services.store.put_stream(digest, body, size=size)
     with services.database.transaction() as session:
-        return objects.record(session, digest, stored, caller.key.id), not known
+        return objects.record(session, digest, stored, caller.key), not known
 
 
 def find(services: Services, caller: Caller, digest: str) -> ObjectRecord:
@@ -40,9 +40,9 @@ def find(services: Services, caller: Caller, digest: str) -> ObjectRecord:
         Problem: `not_found`.
     """
     with services.database.transaction() as session:
-        found = objects.get(session, digest)
-        if found is None or not objects.visible(session, digest, caller.key):
-            raise _absent(digest)
+        found = objects.seen(session, digest, caller.key)
+    if found is None:
+        raise _absent(digest)
     if not services.store.exists(digest):
         # lost: whoever has the bytes is told to send them again, which mends it
         raise _absent(digest)

@@ -50,7 +50,7 @@ _BODY: Final[dict[str, Any]] = {
     summary="Upload bytes",
     openapi_extra=_BODY,
     responses={
-        200: {"model": ObjectOut, "description": "These bytes were here already."},
+        200: {"model": ObjectOut, "description": "This key could read these bytes already."},
         **problems(
             "invalid_request",
             "forbidden",
@@ -68,8 +68,8 @@ async def put(
     caller: Submitter,
 ) -> ObjectOut:
     """The hash is verified while storing, in constant memory: what does not match never becomes
-    visible. Sending the same bytes again is no fault. Files of many gigabytes may better go in
-    parts, by `POST /v1/uploads`.
+    visible. Sending the same bytes again is no fault; whether others have them is not told.
+    Files of many gigabytes may better go in parts, by `POST /v1/uploads`.
     """
     most = services.settings.max_object_bytes
     declared = request.headers.get("content-length", "")

@@ -14,6 +14,20 @@ from service.domain.ids import is_id
 
 #: What drawn figures are kept as; more than are drawn today does no harm.
 _FIGURE: Final = re.compile(r"figures/(lsc_[0-9a-z]{26})/[0-9a-f]{64}\.[a-z0-9]{2,5}")
+_OBJECT: Final = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{2})/\1\2[0-9a-f]{60}")
+#: Where uploads are put together.
+UPLOADS: Final = "uploads/"
+
+
+def is_ours(key: str) -> bool:
+    """Whether a function of this module could have made the key: others may use the bucket too."""
+    return bool(_OBJECT.fullmatch(key) or _FIGURE.fullmatch(key)) or uploaded(key) is not None
+
+
+def uploaded(key: str) -> str | None:
+    """The upload (`upl_…`) that is put together at `key`; None for any other key."""
+    identity = key.removeprefix(UPLOADS)
+    return identity if key.startswith(UPLOADS) and is_id("upl", identity) else None
 
 
 def object_key(digest: str) -> str:
@@ -31,7 +45,7 @@ def upload_key(upload_id: str) -> str:
     Raises:
         ValueError: not an upload's id.
     """
-    return require_upload_key(f"uploads/{upload_id}")
+    return require_upload_key(f"{UPLOADS}{upload_id}")
 
 
 def figure_key(landscape_id: str, name: str, extension: str) -> str:
@@ -45,8 +59,7 @@ def figure_key(landscape_id: str, name: str, extension: str) -> str:
 
 def require_upload_key(key: str) -> str:
     """`key`, if `upload_key` could have made it; ValueError otherwise."""
-    folder, _, upload_id = key.partition("/")
-    if folder != "uploads" or not is_id("upl", upload_id):
+    if uploaded(key) is None:
         raise ValueError(f"not an upload's key: {key!r}; expected uploads/upl_…")
     return key
 

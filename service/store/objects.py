@@ -13,9 +13,9 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -28,7 +28,8 @@ from service.domain.problems import Problem
 from service.settings import Settings
 from service.store import keys
 from service.store.connection import connect, is_missing, outages_told, unavailable
-from service.store.multipart import MOST_PARTS, Multipart
+from service.store.multipart import MOST_PARTS, Multipart, Unfinished, unfinished
+from service.store.presigning import Credentials
 from service.store.verifying import Source, VerifiedSource, corrupt, verified
 
 _BINARY: Final = "application/octet-stream"
@@ -79,10 +80,17 @@ class ObjectStore:
     """
 
     def __init__(
-        self, client: Minio, probe: Minio, publisher: Minio, signer: Minio, bucket: str
+        self,
+        client: Minio,
+        probe: Minio,
+        publisher: Minio,
+        public: Minio,
+        credentials: Credentials,
+        bucket: str,
     ) -> None:
         self._client = client
-        self._signer = signer
+        self._public = public
+        self._credentials = credentials
         self._probe = probe
         self._publisher = publisher
         self._bucket = bucket
@@ -95,6 +103,11 @@ class ObjectStore:
             connect(settings, read_seconds=_PROBE_SECONDS),
             connect(settings, read_seconds=_PUBLISH_SECONDS),
             connect(settings, public=True),
+            Credentials(
+                settings.s3_access_key,
+                settings.s3_secret_key.get_secret_value(),
+                settings.s3_region,
+            ),
             settings.s3_bucket,
         )
 
@@ -331,19 +344,65 @@ class ObjectStore:
         with outages_told():
             return Multipart.begin(self._client, self._bucket, key).s3_upload_id
 
-    def presign_part(
-        self, upload_key: str, s3_upload_id: str, number: int, expires: timedelta
-    ) -> str:
-        """A URL that takes one part's bytes by PUT, without credentials, until it expires.
+    def presign_parts(
+        self, upload_key: str, s3_upload_id: str, lengths: Mapping[int, int], expires: timedelta
+    ) -> dict[int, str]:
+        """For each part a URL that takes so many bytes by PUT, without credentials, for a while.
+
+        Args:
+            lengths: of the parts in bytes, by their numbers; the server refuses any other length.
 
         Raises:
             ValueError: not an upload's key, a number outside 1…10,000, or an expiry outside one
                 second to seven days.
         """
-        if not 1 <= number <= MOST_PARTS:
-            raise ValueError(f"part {number} is outside 1 to {MOST_PARTS}")
+        for number in lengths:
+            if not 1 <= number <= MOST_PARTS:
+                raise ValueError(f"part {number} is outside 1 to {MOST_PARTS}")
         key = keys.require_upload_key(upload_key)
-        return Multipart(self._signer, self._bucket, key, s3_upload_id).presign(number, expires)
+        return Multipart(self._public, self._bucket, key, s3_upload_id).presign(
+            lengths,
+            by=self._credentials,
+            at=datetime.now(UTC),
+            seconds=int(expires.total_seconds()),
+        )
+
+    def holds_too_much(self, upload_key: str, s3_upload_id: str, size: int) -> bool:
+        """Whether the server holds more of an upload than an honest caller of `size` bytes sends.
+
+        Addresses can be used again while they hold, and not every server forgets what a part was
+        before.
+
+        Raises:
+            ValueError: not an upload's key.
+        """
+        with outages_told():
+            held = self._multipart(upload_key, s3_upload_id).held()
+        return held is not None and held.is_too_much(size)
+
+    def unfinished_uploads(self) -> list[Unfinished]:
+        """What the server has begun and not ended under keys of ours, whoever began it."""
+        with outages_told():
+            return [one for one in unfinished(self._client, self._bucket) if keys.is_ours(one.key)]
+
+    def abort_unfinished(self, one: Unfinished) -> None:
+        """Ends such a one, with what was sent. Doing so again changes nothing."""
+        with outages_told():
+            Multipart(self._publisher, self._bucket, one.key, one.s3_upload_id).abort()
+
+    def staged(self) -> Iterator[tuple[str, datetime | None]]:
+        """Uploads that were put together and are not published: their keys, and since when."""
+        with outages_told():
+            for found in self._client.list_objects(
+                self._bucket, prefix=keys.UPLOADS, recursive=True
+            ):
+                yield str(found.object_name), found.last_modified
+
+    def remove_staged(self, upload_key: str) -> None:
+        """Removes such a one. Raises ValueError: not an upload's key."""
+        key = keys.require_upload_key(upload_key)
+        with outages_told():
+            self._client.remove_object(self._bucket, key)
 
     def complete_upload(
         self, upload_key: str, s3_upload_id: str, *, digest: str, size: int
@@ -363,9 +422,9 @@ class ObjectStore:
         target = keys.object_key(digest)
         upload = self._multipart(upload_key, s3_upload_id)
         with outages_told():
-            parts = upload.parts()
-            if parts is not None:
-                sent = sum(part.size or 0 for part in parts)
+            held = upload.held()
+            if held is not None:
+                sent, parts = held.bytes, held.parts
                 if sent < size or not parts:
                     raise Problem(
                         "upload_incomplete",

@@ -22,13 +22,15 @@ router = APIRouter(tags=["uploads"])
     "/v1/uploads",
     status_code=status.HTTP_201_CREATED,
     summary="Begin an upload in parts",
-    responses=problems("invalid_request", "forbidden", "body_too_large"),
+    responses=problems("invalid_request", "forbidden", "body_too_large", "quota_exceeded"),
 )
 def begin(
     body: NewUpload, response: Response, services: ServicesOf, caller: Submitter
 ) -> UploadOut:
     """Answers with an address in the object store for each part; PUT the parts there, several at
-    once if you like, and complete the upload.
+    once if you like, and complete the upload. Each address takes its part's very length, with a
+    `Content-Length`, and no other. They hold for `expires_in` seconds; GET the upload for fresh
+    ones.
     """
     upload = transfer.begin(services, caller, body.digest, body.size)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
@@ -70,7 +72,8 @@ def complete(upload_id: UploadId, services: ServicesOf, caller: Submitter) -> Up
     responses=problems("invalid_request", "forbidden", "not_found", "conflict"),
 )
 def abort(upload_id: UploadId, services: ServicesOf, caller: Submitter) -> UploadOut:
-    """Removes what was sent. Uploads that nobody completes are given up after two days."""
+    """Removes what was sent. Uploads that nobody completes are given up, after two days unless the
+    service is set otherwise."""
     return shown(services, transfer.abort(services, caller, upload_id))
 
 
@@ -79,6 +82,16 @@ def shown(services: Services, upload: UploadRecord) -> UploadOut:
     here = f"/v1/uploads/{upload.id}"
     seconds = services.settings.presign_seconds
     starts = range(0, upload.size, upload.part_size) if upload.state == "open" else ()
+    spans = {
+        number: (start, min(start + upload.part_size, upload.size))
+        for number, start in enumerate(starts, start=1)
+    }
+    urls = services.store.presign_parts(
+        upload_key(upload.id),
+        upload.s3_upload_id,
+        {number: stop - start for number, (start, stop) in spans.items()},
+        timedelta(seconds=seconds),
+    )
     return UploadOut(
         id=upload.id,
         digest=upload.digest,
@@ -86,18 +99,8 @@ def shown(services: Services, upload: UploadRecord) -> UploadOut:
         part_size=upload.part_size,
         state=upload.state,
         parts=[
-            PartOut(
-                number=number,
-                start=start,
-                stop=min(start + upload.part_size, upload.size),
-                url=services.store.presign_part(
-                    upload_key(upload.id),
-                    upload.s3_upload_id,
-                    number,
-                    timedelta(seconds=seconds),
-                ),
-            )
-            for number, start in enumerate(starts, start=1)
+            PartOut(number=number, start=start, stop=stop, url=urls[number])
+            for number, (start, stop) in spans.items()
         ],
         expires_in=seconds if upload.state == "open" else None,
         created_at=upload.created_at,

@@ -32,7 +32,10 @@ class PartOut(BaseModel):
     number: int = Field(examples=[1])
     start: int = Field(examples=[0])
     stop: int = Field(examples=[67_108_864])
-    url: str = Field(description="Takes no other credentials; expires.")
+    url: str = Field(
+        description="Takes `stop - start` bytes with their `Content-Length`, and no other number; "
+        "no other credentials. Expires."
+    )
 
 
 class UploadOut(BaseModel):

@@ -6,8 +6,6 @@ has been read and its digest found right.
 
 from __future__ import annotations
 
-import logging
-from datetime import timedelta
 from typing import Final
 
 from service.domain.problems import Problem
@@ -16,24 +14,18 @@ from service.inputs.lookup import Caller
 from service.ledger import objects, uploads
 from service.ledger.ids import new_id
 from service.ledger.records import UploadRecord
-from service.ledger.session import Database
 from service.store.keys import upload_key
-from service.store.objects import ObjectStore
-
-log = logging.getLogger(__name__)
 
 #: S3's limit on the parts of one upload.
 MOST_PARTS: Final = 10_000
-#: Nobody sends for longer than that.
-ABANDONED_AFTER: Final = timedelta(days=2)
-_SWEPT_AT_ONCE: Final = 5
 
 
 def begin(services: Services, caller: Caller, digest: str, size: int) -> UploadRecord:
-    """Begins an upload; on the way, clears a few away that nobody came back to.
+    """Begins an upload.
 
     Raises:
-        Problem: `body_too_large` above the service's limit.
+        Problem: `body_too_large` above the service's limit, `quota_exceeded` where too much is open
+            already.
     """
     settings = services.settings
     if size > settings.max_object_bytes:
@@ -42,11 +34,15 @@ def begin(services: Services, caller: Caller, digest: str, size: int) -> UploadR
             f"an object may have {settings.max_object_bytes} bytes here",
             pointer="/size",
         )
-    _sweep(services)
+    quota = uploads.Quota(settings.open_uploads, settings.open_upload_bytes)
+    with services.database.transaction() as session:
+        # before the store is asked for anything; what counts is the look below
+        uploads.require_room(session, caller.key, size, quota)
     identity = new_id("upl")
     s3_upload_id = services.store.begin_upload(upload_key(identity))
     try:
         with services.database.transaction() as session:
+            uploads.require_room(session, caller.key, size, quota)
             return uploads.create(
                 session,
                 identity=identity,
@@ -96,7 +92,7 @@ def complete(services: Services, caller: Caller, identity: str) -> UploadRecord:
                 uploads.abort(session, upload.id)
         raise
     with services.database.transaction() as session:
-        objects.record(session, upload.digest, upload.size, caller.key.id)
+        objects.record(session, upload.digest, upload.size, caller.key)
         return uploads.complete(session, upload.id)
 
 
@@ -107,42 +103,3 @@ def abort(services: Services, caller: Caller, identity: str) -> UploadRecord:
         ended = uploads.abort(session, upload.id)
     services.store.abort_upload(upload_key(upload.id), upload.s3_upload_id)
     return ended
-
-
-def _sweep(services: Services) -> None:
-    """No caller's upload fails for the sake of other callers' leftovers."""
-    try:
-        clean_up(services.database, services.store, limit=_SWEPT_AT_ONCE)
-    except Problem as problem:
-        log.warning("abandoned uploads were not swept: %s", problem.detail)
-
-
-def clean_up(
-    database: Database,
-    store: ObjectStore,
-    older_than: timedelta = ABANDONED_AFTER,
-    limit: int = 100,
-) -> int:
-    """Gives up what was begun so long ago and never completed, oldest first; how many uploads.
-
-    Safe to repeat and to run in several processes.
-
-    Raises:
-        Problem: `unavailable`; what was not reached is there the next time.
-    """
-    with database.transaction() as session:
-        abandoned = uploads.abandoned(session, older_than, limit)
-    cleaned = 0
-    for upload in abandoned:
-        # the parts first: a row that is still open is looked at again
-        store.abort_upload(upload_key(upload.id), upload.s3_upload_id)
-        try:
-            with database.transaction() as session:
-                uploads.abort(session, upload.id)
-        except Problem as problem:
-            if problem.code != "conflict":
-                raise
-            continue  # completed at this very moment
-        log.info("upload %s was abandoned", upload.id)
-        cleaned += 1
-    return cleaned

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +27,15 @@ GITHUB: dict[str, Any] = yaml.safe_load((ACTION / "action.yml").read_text())
 GITLAB: dict[str, Any] = yaml.safe_load(
     (ROOT / "deploy" / "ci" / "gitlab" / "lossatlas.gitlab-ci.yml").read_text()
 )
+CLIENT_LOCK = ROOT / "deploy" / "locks" / "client.txt"
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
-#: pip works without an index, and what the client needs is lent by this environment.
+#: pip works without an index, and what the client needs is lent by this environment: it has the
+#: very versions of the lock, so that pip has nothing to fetch.
 OFFLINE = {
     "PIP_NO_INDEX": "1",
     "PIP_NO_DEPS": "1",
     "PIP_NO_BUILD_ISOLATION": "0",
-    "PYTHONPATH": sysconfig.get_paths()["purelib"],
+    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path.endswith("site-packages")),
 }
 
 
@@ -139,6 +141,33 @@ def inputs(live_api: Api, pipeline_key: str, files: Files) -> dict[str, str]:
         "num": "7",
         "rules": "center_accuracy[digits] >= 0.5\nsharpness <= 1e6\n",
     }
+
+
+@pytest.mark.parametrize("script", ["action", "template"])
+def test_a_package_that_is_not_the_locked_one_is_not_installed(tmp_path: Path, script: str) -> None:
+    """A file of the right name and version, and with other bytes than the lock's."""
+    runner = new_runner(tmp_path)
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    name = "annotated_doc-0.0.7"
+    assert f"{name.replace('_', '-').replace('-0', '==0')} " in CLIENT_LOCK.read_text()
+    with zipfile.ZipFile(wheels / f"{name}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("annotated_doc.py", "raise SystemExit('another one')\n")
+        wheel.writestr(
+            f"{name}.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: annotated-doc\nVersion: 0.0.7\n",
+        )
+        wheel.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{name}.dist-info/RECORD", "")
+    runner.environment = {"PIP_FIND_LINKS": str(wheels), "PYTHONPATH": ""}
+    if script == "action":
+        done = runner.step(GITHUB["runs"]["steps"][0], {})
+    else:
+        done = runner.bash(
+            ["-eo", "pipefail", "-c", "\n".join(GITLAB[".lossatlas-gate"]["before_script"])], {}
+        )
+    assert done.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in done.stderr
 
 
 def gate(runner: Runner, inputs: Mapping[str, str]) -> Any:

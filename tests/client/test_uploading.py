@@ -109,6 +109,41 @@ def test_a_store_that_only_the_service_reaches_is_gone_around(
             assert server.seen[-1].body == b"0123456789"
 
 
+def test_addresses_that_run_out_are_asked_for_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOSSATLAS_CACHE_DIR", str(tmp_path / "cache"))
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"0123456789")
+    with answering(Reply(200), Reply(200)) as store:
+
+        def shown(name: str, seconds: float) -> dict[str, object]:
+            spans = ((1, 0, 5), (2, 5, 10))
+            return {
+                "id": "upl_1",
+                "state": "open",
+                "size": 10,
+                "expires_in": seconds,
+                "parts": [
+                    {"number": n, "start": a, "stop": b, "url": f"{store.url}/{name}/{n}"}
+                    for n, a, b in spans
+                ],
+            }
+
+        absent = Reply(404, problem("not_found", 404))
+        replies = (absent, Reply(201, shown("old", 0)), Reply(200, shown("new", 900)), Reply(200))
+        with (
+            answering(*replies) as server,
+            Transport(Endpoint(server.url, "secret")) as http,
+        ):
+            http.run(upload(path, server.url, progress=False, parts_from=1))
+            assert [seen.method for seen in server.seen] == ["HEAD", "POST", "GET", "POST"]
+        assert [(seen.path, seen.body) for seen in store.seen] == [
+            ("/new/1", b"01234"),
+            ("/new/2", b"56789"),
+        ]
+
+
 def test_the_key_stays_with_the_service() -> None:
     with (
         answering(Reply(200, {})) as store,

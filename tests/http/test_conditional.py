@@ -115,5 +115,5 @@ def test_no_object_and_another_callers(api: Caller, stranger: Caller, reader: Ca
     for other in (stranger, reader):
         problem(other.get(f"/v1/objects/{digest}"), 404, "not_found")
     # knowing the digest gives nothing; having the bytes does
-    assert stranger.http.put(f"/v1/objects/{digest}", content=data).status_code == 200
+    assert stranger.http.put(f"/v1/objects/{digest}", content=data).status_code == 201
     assert stranger.http.get(f"/v1/objects/{digest}").content == data

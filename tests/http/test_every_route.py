@@ -13,11 +13,12 @@ from fastapi.routing import iter_route_contexts
 from service.http.app import document
 from service.http.services import Services
 from service.main import ROUTERS
+from service.settings import Settings
 from tests.features.by_hand import ByHand
 from tests.features.caller import Caller, problem
 from tests.features.pushed import Pushed
 from tests.features.reference import MLP, read
-from tests.support.serving import Serving
+from tests.support.serving import Serving, serving
 
 PUBLIC = {"/livez", "/readyz", "/docs", "/openapi.json"}
 #: Where somebody without a key becomes somebody, or shows the secret in the address.
@@ -241,3 +242,100 @@ def test_for_a_stranger_nothing_is_there(
             problem(answer, answer.status_code, answer.json()["code"])
             if answer.status_code == 422:
                 assert answer.json()["code"] in ("invalid_request", "object_missing"), answer.text
+
+
+#: Kept by anybody: they are in the published code, or say what anybody is told.
+KEPT_BY_ALL = {"/static/{name}", "/docs", "/openapi.json"}
+#: Shown in a frame by the service's own pages.
+FRAMED = {"/v1/landscapes/{landscape_id}/view"}
+
+
+@pytest.fixture(scope="module", params=["https", "http"])
+def reached(request: pytest.FixtureRequest, settings: Settings) -> Iterator[tuple[Serving, bool]]:
+    """The service as people reach it by each; whether it is https."""
+    url = f"{request.param}://lossatlas.example.org"
+    with serving(settings.model_copy(update={"public_url": url})) as api:
+        yield api, request.param == "https"
+
+
+def require_headers(answer: Any, path: str, *, https: bool) -> None:
+    """What every answer of a path has to say to browsers."""
+    got, at = answer.headers, f"{answer.request.method} {path} {answer.status_code}"
+    transport = got.get("strict-transport-security")
+    assert transport == ("max-age=31536000" if https else None), at
+    assert got["x-content-type-options"] == "nosniff", at
+    policy = dict(
+        part.strip().partition(" ")[::2] for part in got["content-security-policy"].split(";")
+    )
+    assert policy["default-src"] == "'none'", at
+    assert policy["base-uri"] == "'none'", at
+    framed = path in FRAMED and answer.status_code == 200
+    assert policy["frame-ancestors"] == ("'self'" if framed else "'none'"), at
+    assert got["x-frame-options"] == ("SAMEORIGIN" if framed else "DENY"), at
+    assert "'unsafe-eval'" not in got["content-security-policy"], at
+    assert "*" not in got["content-security-policy"], at
+    assert got["referrer-policy"] in ("no-referrer", "same-origin"), at
+    assert got["cross-origin-opener-policy"] == "same-origin", at
+    shared = path == "/s/{token}" and answer.status_code == 200
+    assert got["cross-origin-resource-policy"] == ("cross-origin" if shared else "same-origin"), at
+    kept = got["cache-control"]
+    if path in KEPT_BY_ALL and answer.status_code == 200:
+        assert "no-store" not in kept, at
+    else:
+        assert "no-store" in kept or "private" in kept, at
+        assert "public" not in kept, at
+    assert "access-control-allow-origin" not in got, at
+    assert "server" not in got, at
+    kind = got.get("content-type", "")
+    assert not kind.startswith("text/") or "charset=utf-8" in kind, at
+    for cookie in got.get_list("set-cookie"):
+        name, _, rest = cookie.partition("=")
+        flags = {flag.strip().lower() for flag in rest.split(";")[1:]}
+        assert name.startswith("__Host-") is https, at
+        assert ("secure" in flags) is https, at
+        assert {"httponly", "path=/"} <= flags, at
+        assert flags & {"samesite=lax", "samesite=strict"}, at
+        assert not any(flag.startswith("domain") for flag in flags), at
+
+
+def test_every_answer_tells_browsers_what_not_to_do(
+    reached: tuple[Serving, bool], ids: dict[str, str], bodies: dict[str, Any]
+) -> None:
+    """Every route, for everybody: good answers, refusals, redirections, pages and nothing there."""
+    api, https = reached
+    callers = {
+        "nobody": api.client(),
+        "reader": api.client(api.key("reader")[1]),
+        "stranger": api.client(api.key("submitter", ["strangers"])[1]),
+    }
+    seen: set[int] = set()
+    for method, path in routes(api):
+        for who, http in callers.items():
+            if path in OWN and method == "POST":
+                continue
+            for accept in ("application/json", "text/html"):
+                body = bodies.get(path) if who != "stranger" else {"unknown": 1}
+                answer = http.request(
+                    method, filled(path, ids), json=body, headers={"Accept": accept}
+                )
+                require_headers(answer, path, https=https)
+                seen.add(answer.status_code)
+    for path in ("/nothing", "/v1/nothing", "/static/nothing", "/s/nothing", "/v1/models/%00"):
+        for http in callers.values():
+            answer = http.get(path)
+            require_headers(answer, path, https=https)
+            seen.add(answer.status_code)
+    for http in callers.values():
+        http.close()
+    assert {200, 303, 401, 403, 404, 422} <= seen
+
+
+def test_a_session_begins_and_ends_with_guarded_cookies(reached: tuple[Serving, bool]) -> None:
+    api, https = reached
+    secret = api.key("reader")[1]
+    origin = {"Origin": f"http{'s' if https else ''}://lossatlas.example.org"}
+    with api.client() as http:
+        began = http.post("/sign-in", data={"key": secret}, headers=origin)
+        require_headers(began, "/sign-in", https=https)
+        assert began.status_code == 303, began.text
+        assert len(began.headers.get_list("set-cookie")) == 1

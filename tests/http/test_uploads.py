@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterator
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
-import psycopg
 import pytest
 
 from service.settings import Settings
-from service.uploads.transfer import clean_up
 from tests.features.caller import Caller, problem
-from tests.support.servers import libpq
 from tests.support.serving import Serving, serving
 
 MIB = 1 << 20
@@ -103,24 +100,6 @@ def test_giving_up(api: Caller) -> None:
     assert late.status_code >= 400
 
 
-def test_abandoned_uploads_are_cleaned_up(
-    api: Caller, small_parts: Serving, settings: Settings
-) -> None:
-    old, young = begin(api, b"old"), begin(api, b"young")
-    send(old, b"old")
-    with psycopg.connect(libpq(settings.database_url), autocommit=True) as admin:
-        admin.execute(
-            "UPDATE uploads SET created_at = now() - interval '3 days' WHERE id = %s", [old["id"]]
-        )
-    services = small_parts.services
-    assert clean_up(services.database, services.store) == 1
-    assert clean_up(services.database, services.store) == 0
-    assert clean_up(services.database, services.store, timedelta(days=4)) == 0
-    assert api.http.get(old["links"]["self"]).json()["state"] == "aborted"
-    assert api.http.get(young["links"]["self"]).json()["state"] == "open"
-    assert httpx2.put(old["parts"][0]["url"], content=b"old").status_code >= 400
-
-
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
@@ -136,3 +115,77 @@ def test_fields_that_are_wrong(api: Caller, change: dict[str, Any], pointer: str
     with api.nothing_changes():
         asked = {"digest": DIGEST, "size": 10, **change}
         problem(api.post("/v1/uploads", asked), 422, "invalid_request", pointer)
+
+
+def test_no_more_bytes_than_announced_go_up(api: Caller) -> None:
+    """The fault: a part of 1,000 bytes took 20 MiB."""
+    upload = begin(api, b"a" * 1000)
+    (part,) = upload["parts"]
+    assert (part["stop"] - part["start"], part["number"]) == (1000, 1)
+    for wrong in (0, 999, 1001, 20 * MIB):
+        assert httpx2.put(part["url"], content=bytes(wrong), timeout=60).status_code == 403
+    assert httpx2.put(part["url"], content=iter([b"a" * 500] * 2)).status_code == 403
+    assert 0 < upload["expires_in"] <= 900
+    send(upload, b"a" * 1000)
+    assert api.post(upload["links"]["complete"]).status_code == 200
+
+
+@pytest.fixture
+def quota(settings: Settings) -> Iterator[Serving]:
+    """An API that lets keys of the same projects have three uploads open, of 10 MB."""
+    few = {"open_uploads": 3, "open_upload_bytes": 10_000_000}
+    with serving(settings.model_copy(update=few)) as api:
+        yield api
+
+
+def caller(api: Serving, projects: list[str] | None) -> Caller:
+    return Caller(api.client(api.key("submitter", projects)[1]), api.census)
+
+
+def test_what_is_begun_has_a_quota(quota: Serving) -> None:
+    mine = secrets.token_hex(4)
+    first, second = caller(quota, [mine, "b"]), caller(quota, ["b", mine])
+    other = caller(quota, [mine])
+    held = [begin(first, bytes([n])) for n in range(3)]
+    for refused in (first, second):
+        with refused.nothing_changes():
+            answer = refused.post("/v1/uploads", {"digest": DIGEST, "size": 5})
+            told = problem(answer, 429, "quota_exceeded")
+        assert told["retryable"] is True
+        assert answer.headers["retry-after"]
+        assert "DELETE" in told["detail"]
+        assert (held[0]["id"] in told["detail"]) is (refused is first), "its own alone are named"
+    assert len(quota.services.store.unfinished_uploads()) < 1000
+    # other projects have a quota of their own
+    assert begin(other, b"x")["state"] == "open"
+    first.http.delete(held[0]["links"]["self"])
+    send(held[1], bytes([1]))
+    assert first.post(held[1]["links"]["complete"]).status_code == 200
+    assert begin(second, b"y")["state"] == "open"
+    assert begin(second, b"z")["state"] == "open"
+    problem(second.post("/v1/uploads", {"digest": DIGEST, "size": 5}), 429, "quota_exceeded")
+
+
+def test_bytes_that_are_announced_count(quota: Serving) -> None:
+    mine = caller(quota, [secrets.token_hex(4)])
+    large = mine.create("/v1/uploads", {"digest": DIGEST, "size": 20_000_000})
+    told = problem(
+        mine.post("/v1/uploads", {"digest": DIGEST, "size": 1}), 429, "quota_exceeded", "/size"
+    )
+    assert "20000000 bytes" in told["detail"]
+    mine.http.delete(large["links"]["self"])
+    assert mine.create("/v1/uploads", {"digest": DIGEST, "size": 6_000_000})
+    problem(mine.post("/v1/uploads", {"digest": DIGEST, "size": 6_000_000}), 429, "quota_exceeded")
+    assert mine.create("/v1/uploads", {"digest": DIGEST, "size": 4_000_000})
+
+
+def test_a_quota_holds_against_many_at_once(quota: Serving) -> None:
+    mine = [secrets.token_hex(4)]
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(
+            pool.map(
+                lambda one: one.post("/v1/uploads", {"digest": DIGEST, "size": 1}).status_code,
+                [caller(quota, mine) for _ in range(12)],
+            )
+        )
+    assert sorted(answers) == [201] * 3 + [429] * 9

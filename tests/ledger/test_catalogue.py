@@ -39,7 +39,7 @@ def key_for(world: World, *allowed: str, role: Role = "reader") -> KeyRecord:
 
 def sees(world: World, name: str, key: KeyRecord) -> bool:
     with world.database.transaction() as session:
-        return objects.visible(session, name, key)
+        return objects.seen(session, name, key) is not None
 
 
 # objects
@@ -47,9 +47,9 @@ def sees(world: World, name: str, key: KeyRecord) -> bool:
 
 def test_an_object_is_recorded_once_with_its_size(world: World) -> None:
     with world.database.transaction() as session:
-        first = objects.record(session, digest("a"), 5, world.key.id)
-        again = objects.record(session, digest("a"), 5, world.key.id)
-        assert objects.get(session, digest("b")) is None
+        first = objects.record(session, digest("a"), 5, world.key)
+        again = objects.record(session, digest("a"), 5, world.key)
+        assert objects.seen(session, digest("b"), world.key) is None
     assert (first.digest, first.size) == (digest("a"), 5)
     assert again == first
 
@@ -57,10 +57,10 @@ def test_an_object_is_recorded_once_with_its_size(world: World) -> None:
 def test_an_object_known_from_a_worker_gets_its_size_later(world: World) -> None:
     with world.database.transaction() as session:
         objects.note(session, digest("a"))
-        assert objects.get(session, digest("a")) is None
-        assert objects.record(session, digest("a"), 7, None).size == 7
+        assert objects.seen(session, digest("a"), world.key) is None
+        assert objects.record(session, digest("a"), 7, world.key).size == 7
         objects.note(session, digest("a"))
-        found = objects.get(session, digest("a"))
+        found = objects.seen(session, digest("a"), world.key)
     assert found is not None
     assert found.size == 7
 
@@ -189,11 +189,15 @@ def test_a_named_architecture_needs_no_graph(world: World) -> None:
 def test_the_same_program_is_ingested_once(world: World) -> None:
     first = world.model("alpha")
     assert first.program is not None
-    twin = world.model("beta", ready=False, program=first.program)
+    twin = world.model("alpha", ready=False, program=first.program)
     assert (twin.state, twin.graph, twin.signature) == ("ready", first.graph, first.signature)
     assert world.try_claim() is None
     assert twin.graph is not None
-    assert sees(world, twin.graph, key_for(world, "beta"))
+    assert world.linked(twin.graph) == {"alpha"}
+    # another project is not told that others have the program
+    foreign = world.model("beta", ready=False, program=first.program)
+    assert (foreign.state, foreign.graph, foreign.signature) == ("checked", None, SIGNATURE)
+    assert world.linked(twin.graph) == {"alpha"}
     # another loss is another question to the worker
     assert world.model(ready=False, program=first.program, loss="mse").state == "checked"
     pooled = world.model(ready=False, program=first.program, loss_options={"reduction": "position"})

@@ -72,10 +72,10 @@ def test_quarantine_ends_when_the_bytes_come_again(world: World) -> None:
     with world.database.transaction() as session:
         assert objects.mark_damaged(session, name, "a bit flipped")
         assert not objects.mark_damaged(session, name, "again")
-        assert objects.get(session, name) is None
+        assert objects.seen(session, name, world.key) is None
     world.object_by(world.key, name)
     with world.database.transaction() as session:
-        found = objects.get(session, name)
+        found = objects.seen(session, name, world.key)
         assert found is not None
         assert found.size == 10
         assert not objects.mark_damaged(session, digest("unknown"), "no such object")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.domain.plan import SamplingPlan, SamplingRound
-from service.ledger import jobs, objects, units
+from service.ledger import jobs, units
 from service.ledger.records import ClaimedUnit, JobRecord
 from tests.ledger.world import World, digest
 from tests.support.ledger import units_of
@@ -44,8 +44,7 @@ def test_only_the_first_round_is_laid_out(world: World) -> None:
     job = sampled(world)
     assert (job.cells_total, job.cells_done) == (4, 0)
     assert world.states(job.id)["tile"] == ["ready"] * 2
-    with world.database.transaction() as session:
-        assert objects.visible(session, FIRST.object, world.key)
+    assert world.linked(FIRST.object) == {job.project}
 
 
 def test_a_round_joins_the_plan_and_its_tiles_follow_the_others(world: World) -> None:
@@ -58,7 +57,7 @@ def test_a_round_joins_the_plan_and_its_tiles_follow_the_others(world: World) ->
     assert [r["object"] for r in job.plan["sampling"]["rounds"]] == [FIRST.object, SECOND.object]
     with world.database.transaction() as session:
         tiles = [u for u in units_of(session, job.id) if u.kind == "tile"]
-        assert objects.visible(session, SECOND.object, world.key)
+    assert world.linked(SECOND.object) == {job.project}
     assert [(t.seq, t.start, t.stop) for t in tiles] == [
         (0, 0, 2),
         (1, 2, 4),

@@ -43,8 +43,8 @@ def test_an_ingest_makes_the_model_ready_and_lets_its_jobs_go(world: World) -> N
     assert {world.job(j.id).phase for j in waiting} == {"prepare"}
     assert {world.claim().job.id for _ in waiting} == {j.id for j in waiting}
     with world.database.transaction() as session:
-        graph = objects.get(session, digest("graph"))
-        assert objects.visible(session, digest("constants"), world.key)
+        graph = objects.seen(session, digest("graph"), world.key)
+    assert world.linked(digest("constants")) == {claimed.job.project}
     assert graph is not None
     assert graph.size == 77
 
@@ -82,9 +82,8 @@ def test_a_plan_writes_tiles_in_the_order_of_the_plan(world: World) -> None:
     assert (job.phase, job.cells_total, job.cells_done) == ("tile", 7, 0)
     assert job.plan is not None
     assert job.plan["tile_cells"] == 3
-    with world.database.transaction() as session:
-        for planned in job.plan["directions"]:
-            assert objects.visible(session, planned["object"], world.key)
+    for planned in job.plan["directions"]:
+        assert world.linked(planned["object"]) == {job.project}
 
 
 def test_many_tiles_fit_into_one_plan(world: World) -> None:
@@ -150,7 +149,7 @@ def test_a_result_is_published_whole(world: World) -> None:
         found = landscapes.get(session, identity)
         assert found is not None
         job = jobs.get(session, found.job_id)
-        stored = objects.get(session, found.data)
+        stored = objects.seen(session, found.data, world.key)
     assert job is not None
     assert (job.state, job.landscape_id) == ("succeeded", identity)
     assert job.finished_at is not None

@@ -57,7 +57,7 @@ class World:
 
     def object_by(self, key: KeyRecord, name: str) -> None:
         with self.database.transaction() as session:
-            objects.record(session, name, 10, key.id)
+            objects.record(session, name, 10, key)
 
     def model(
         self, project: str = "alpha", *, ready: bool = True, program: str | None = None, **more: Any
@@ -267,6 +267,11 @@ class World:
     def events(self, job_id: str) -> list[str]:
         with self.database.transaction() as session:
             return [event.type for event in jobs.events(session, job_id)]
+
+    def linked(self, name: str) -> set[str]:
+        """Projects that refer to an object."""
+        found = self.sql("SELECT project FROM object_links WHERE digest = :digest", digest=name)
+        return {str(row["project"]) for row in found}
 
     def sql(self, statement: str, **values: Any) -> list[dict[Any, Any]]:
         """Reads or meddles, behind the ledger's back."""

@@ -104,11 +104,16 @@ def test_an_outage_is_told_soon_and_ends_by_itself(own: Own, tmp_path: Path) -> 
         lambda: store.begin_upload(upload_key(new_id("upl"))),
         lambda: store.complete_upload(key, name, digest=digest, size=1000),
         lambda: store.abort_upload(key, name),
+        lambda: store.holds_too_much(key, name, 1000),
+        store.unfinished_uploads,
+        lambda: list(store.staged()),
+        lambda: store.remove_staged(key),
     ):
         unavailable(call)
     assert list(tmp_path.iterdir()) == []
     # needs no server
-    assert store.presign_part(key, name, 1, timedelta(seconds=60)).startswith("http://")
+    (url,) = store.presign_parts(key, name, {1: 1000}, timedelta(seconds=60)).values()
+    assert url.startswith("http://")
     own.start()
     assert store.get_bytes(digest) == data
     store.ping()

@@ -23,6 +23,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "_list_parts": ("bucket_name", "object_name", "upload_id", "part_number_marker="),
     "_complete_multipart_upload": ("bucket_name", "object_name", "upload_id", "parts"),
     "_abort_multipart_upload": ("bucket_name", "object_name", "upload_id"),
+    "_list_multipart_uploads": ("bucket_name", "key_marker=", "upload_id_marker="),
 }
 
 
@@ -68,7 +69,7 @@ def test_no_other_private_call_is_made() -> None:
 
 
 class _Another:
-    """The calls of a release that changed three of them and dropped one."""
+    """The calls of a release that changed four of them and dropped one."""
 
     def _create_multipart_upload(self, region: str, *names: str, **more: object) -> None: ...
 
@@ -78,9 +79,11 @@ class _Another:
         self, bucket_name: str, object_name: str, upload_id: str, parts: list[str], checksum: str
     ) -> None: ...
 
+    def _list_multipart_uploads(self, bucket_name: str, key_marker: str) -> None: ...
+
 
 def test_a_change_is_said() -> None:
-    other, narrower, wider, gone = changed(_Another, CALLS)
+    other, narrower, wider, gone, unpaged = changed(_Another, CALLS)
     assert "_create_multipart_upload" in other
     assert "has other parameters now" in other
     assert "_list_parts" in narrower
@@ -89,6 +92,7 @@ def test_a_change_is_said() -> None:
     assert "missing a required argument: 'checksum'" in wider
     assert "_abort_multipart_upload" in gone
     assert "is gone" in gone
+    assert "_list_multipart_uploads" in unpaged
 
 
 def test_the_dependency_ends_before_the_next_minor_release() -> None:

@@ -6,6 +6,7 @@ in a later process too. All as steps: nothing here does I/O of its own but throu
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -90,16 +91,23 @@ def _in_parts(service: str, digest: str, path: Path, size: int, report: Reporter
         known = None
         upload = yield from post("/v1/uploads", {"digest": digest, "size": size})
     identity, done = str(upload["id"]), set(known.parts if known else ())
+    addresses = _Addresses(upload)
     for part in upload["parts"]:
         number, start, stop = int(part["number"]), int(part["start"]), int(part["stop"])
         if number not in done:
+            if addresses.are_old:
+                addresses = _Addresses((yield from fetch(f"/v1/uploads/{identity}")))
             headers = _headers(stop - start)
             content = _part(path, start, stop)
             patience = None if done else _STORE_SECONDS
             try:
                 yield from call(
                     Call(
-                        "PUT", part["url"], content=content, headers=headers, retry_seconds=patience
+                        "PUT",
+                        addresses.of(number),
+                        content=content,
+                        headers=headers,
+                        retry_seconds=patience,
                     )
                 )
             except ServiceUnreachable:
@@ -117,6 +125,26 @@ def _in_parts(service: str, digest: str, path: Path, size: int, report: Reporter
         # one that was refused is begun anew
         forget(service, digest)
     return True
+
+
+class _Addresses:
+    """Where the parts of an upload go, and whether it is time to ask for fresh ones."""
+
+    def __init__(self, upload: Any) -> None:
+        self._urls = {int(part["number"]): str(part["url"]) for part in upload["parts"]}
+        # one that is begun in time may end late
+        seconds = upload.get("expires_in")
+        self._good_until = None if seconds is None else time.monotonic() + 0.5 * float(seconds)
+
+    @property
+    def are_old(self) -> bool:
+        return self._good_until is not None and time.monotonic() > self._good_until
+
+    def of(self, number: int) -> str:
+        """Raises InputError when the upload was ended by somebody else meanwhile."""
+        if number not in self._urls:
+            raise InputError("the upload was given up meanwhile; send the file again")
+        return self._urls[number]
 
 
 def _resumed(known: Begun | None, size: int) -> Steps[Any]:
