@@ -51,7 +51,7 @@ _Blank = BeforeValidator(lambda value: None if value == "" else value)
 class Asked(BaseModel):
     """The page's address, read."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     q: Annotated[DisplayName | None, _Blank] = None
     project: Annotated[ProjectName | None, _Blank] = None

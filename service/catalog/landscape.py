@@ -53,7 +53,7 @@ _PROVENANCE: Final = (
 class Shown(BaseModel):
     """Which figure the address asks for; what does not fit is the usual one."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     view: str | None = None
     dataset: str | None = None

@@ -39,7 +39,7 @@ _Blank = BeforeValidator(lambda value: None if value == "" else value)
 class ModelsAsked(BaseModel):
     """The list's address, read."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     q: Annotated[DisplayName | None, _Blank] = None
     project: Annotated[ProjectName | None, _Blank] = None

@@ -37,7 +37,7 @@ _SAID: Final = {
 class JobsAsked(BaseModel):
     """The list's address, read."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: Annotated[JobState | None, _Blank] = None
     project: Annotated[ProjectName | None, _Blank] = None
