@@ -51,7 +51,7 @@ _Blank = BeforeValidator(lambda value: None if value == "" else value)
 class Asked(BaseModel):
     """The page's address, read."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     q: Annotated[DisplayName | None, _Blank] = None
     project: Annotated[ProjectName | None, _Blank] = None
@@ -76,7 +76,7 @@ class Asked(BaseModel):
             dataset=self.dataset,
             author=self.author,
             since=None if self.since is None else _midnight(self.since),
-            until=None if self.until is None else _midnight(self.until + timedelta(days=1)),
+            until=None if self.until is None else _after(self.until),
             text=self.q,
         )
 
@@ -151,7 +151,7 @@ def browse(session: Session, caller: KeyHolder, asked: Asked) -> Browsed:
     )
     counted = catalog.facets(session, filters)
     given = asked.given()
-    known = _names(session, counted, page.items, given)
+    known = _names(session, caller, counted, page.items, given)
     return Browsed(
         asked=asked,
         cards=cards(page.items, known["model"]),
@@ -187,6 +187,7 @@ def cards(landscapes: Sequence[LandscapeRecord], models: Mapping[str, str]) -> l
 
 def _names(
     session: Session,
+    caller: KeyHolder,
     counted: Facets,
     found: Sequence[LandscapeRecord],
     given: Mapping[str, str],
@@ -197,7 +198,9 @@ def _names(
         for field in ("model", "dataset", "author")
     }
     wanted["model"] |= {one.model_id for one in found}
-    return {field: catalog.names(session, field, ids) for field, ids in wanted.items()}
+    return {
+        field: catalog.names(session, field, ids, caller.projects) for field, ids in wanted.items()
+    }
 
 
 def _groups(
@@ -258,6 +261,11 @@ def _place(kind: str) -> int:
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
+
+
+def _after(day: date) -> datetime | None:
+    """The end of a day; None after the last one that there is, which is no bound."""
+    return None if day == date.max else _midnight(day + timedelta(days=1))
 
 
 def _address(query: Mapping[str, Any]) -> str:

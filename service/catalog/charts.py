@@ -20,6 +20,12 @@ _TICKS: Final = 5
 _LOG_RATIO: Final = 100.0
 #: Of the scale's length, beyond the outermost marks.
 _ROOM: Final = 0.05
+#: Values farther from zero are drawn here: beyond, a scale's own arithmetic overflows.
+_FARTHEST: Final = 1e100
+#: A logarithmic scale does not end nearer to zero.
+_NEAREST: Final = 1e-100
+#: Values that differ by less than this share are one value.
+_APART: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -122,14 +128,14 @@ def polyline(x: Scale, y: Scale, points: Sequence[tuple[float, float | None]]) -
 def _scale(
     values: Sequence[float], log: bool | None, start: float, end: float, room: bool
 ) -> Scale:
-    known = [value for value in values if math.isfinite(value)]
+    known = [min(max(v, -_FARTHEST), _FARTHEST) for v in values if math.isfinite(v)]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     if log is None:
         log = low > 0 and high / low > _LOG_RATIO
-    if log and low <= 0:
-        log = False
-    if low == high:
-        low, high = (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
+    log = log and low >= _NEAREST
+    if high - low <= _APART * max(abs(low), abs(high), _NEAREST):
+        half = max(0.5, 0.1 * abs(low))
+        low, high = (low / 2, high * 2) if log else (low - half, high + half)
     if room and log:
         beyond = (high / low) ** _ROOM
         low, high = low / beyond, high * beyond

@@ -99,7 +99,7 @@ def compare(
         )
     found = [lookup.landscape(session, caller, identity) for identity in ids]
     address = f"/compare?ids={','.join(ids)}" if ids else "/compare"
-    names = catalog.names(session, "model", {one.model_id for one in found})
+    names = catalog.names(session, "model", {one.model_id for one in found}, caller.projects)
     listed = cards(found, names)
     if len(found) < FEWEST:
         return ComparePage([_plain(card, k) for k, card in enumerate(listed)], address)

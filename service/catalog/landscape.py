@@ -53,7 +53,7 @@ _PROVENANCE: Final = (
 class Shown(BaseModel):
     """Which figure the address asks for; what does not fit is the usual one."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     view: str | None = None
     dataset: str | None = None
@@ -151,8 +151,8 @@ def landscape_page(
     ends = checkpoints.for_ids(session, [i for i in (one.origin, target) if isinstance(i, str)])
     found = datasets.for_ids(session, one.spec.get("datasets", []))
     history = edits.of_entity(session, one.id)
-    people = catalog.names(
-        session, "author", {e.key_id for e in history if e.key_id} | {one.created_by or ""}
+    people = catalog.names_of_authors(
+        session, {e.key_id for e in history if e.key_id} | {one.created_by or ""}
     )
     result = _result(services, one)
     figure, switches = _figures(one, model.name, result, shown)

@@ -39,7 +39,7 @@ _Blank = BeforeValidator(lambda value: None if value == "" else value)
 class ModelsAsked(BaseModel):
     """The list's address, read."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     q: Annotated[DisplayName | None, _Blank] = None
     project: Annotated[ProjectName | None, _Blank] = None
@@ -102,8 +102,8 @@ def model_page(session: Session, caller: KeyHolder, identity: str) -> ModelPage:
         session, Filters(projects=caller.projects, model_id=model.id), limit=SHOWN
     )
     history = edits.of_entity(session, model.id)
-    people = catalog.names(
-        session, "author", {e.key_id for e in history if e.key_id} | {model.created_by or ""}
+    people = catalog.names_of_authors(
+        session, {e.key_id for e in history if e.key_id} | {model.created_by or ""}
     )
     listed = cards(found.items, {model.id: model.name})
     against, error_name = against_error(

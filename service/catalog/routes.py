@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
@@ -19,7 +19,7 @@ from service.catalog.working import JobsAsked, job_list, job_page
 from service.domain.ids import JobId, KeyId, LandscapeId, ModelId
 from service.domain.problems import Problem
 from service.http.dependencies import Administrator, Principal, ServicesOf, Transaction
-from service.http.forms import Form
+from service.http.forms import FormOf
 from service.http.redirects import WRONG, local
 from service.inputs import lookup
 from service.inputs.bodies import field_errors
@@ -27,6 +27,12 @@ from service.inputs.editing import EditIn
 from service.keys import issuing as key_service
 from service.ledger import edits, jobs
 from service.ledger.records import Role
+
+EditForm = Annotated[Mapping[str, str], Depends(FormOf(("tags", "note")))]
+KeyForm = Annotated[
+    Mapping[str, str],
+    Depends(FormOf(("name", "role", "projects", "expires", "can_promote"))),
+]
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 router.include_router(assets.router)
@@ -79,7 +85,7 @@ def landscape(
 
 @router.post("/landscapes/{landscape_id}/edit")
 def edit_landscape(
-    landscape_id: LandscapeId, form: Form, session: Transaction, caller: Principal
+    landscape_id: LandscapeId, form: EditForm, session: Transaction, caller: Principal
 ) -> Response:
     """Takes the fields `tags` and `note`."""
     found = lookup.landscape(session, caller, landscape_id)
@@ -105,7 +111,9 @@ def model(model_id: ModelId, session: Transaction, caller: Principal) -> Respons
 
 
 @router.post("/models/{model_id}/edit")
-def edit_model(model_id: ModelId, form: Form, session: Transaction, caller: Principal) -> Response:
+def edit_model(
+    model_id: ModelId, form: EditForm, session: Transaction, caller: Principal
+) -> Response:
     """Takes the fields `tags` and `note`."""
     found = lookup.model(session, caller, model_id)
     lookup.may_submit(caller, found.project)
@@ -170,7 +178,7 @@ def keys_page(
 
 
 @router.post("/keys")
-def make_key(form: Form, session: Transaction, caller: Administrator) -> Response:
+def make_key(form: KeyForm, session: Transaction, caller: Administrator) -> Response:
     """Makes a key, and shows its secret this once."""
     found = people.keys_page(session, caller)
     try:

@@ -37,7 +37,7 @@ _SAID: Final = {
 class JobsAsked(BaseModel):
     """The list's address, read."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: Annotated[JobState | None, _Blank] = None
     project: Annotated[ProjectName | None, _Blank] = None
@@ -106,7 +106,7 @@ def job_list(session: Session, caller: KeyHolder, asked: JobsAsked) -> JobList:
         cursor=asked.cursor,
         limit=ON_A_PAGE,
     )
-    names = catalog.names(session, "model", {job.model_id for job in page.items})
+    names = catalog.names(session, "model", {job.model_id for job in page.items}, caller.projects)
     lines = [
         JobLine(
             job,
@@ -123,8 +123,8 @@ def job_list(session: Session, caller: KeyHolder, asked: JobsAsked) -> JobList:
 def job_page(session: Session, caller: KeyHolder, identity: str) -> JobPage:
     """Raises Problem `not_found`."""
     job = lookup.job(session, caller, identity)
-    names = catalog.names(session, "model", [job.model_id])
-    people = catalog.names(session, "author", [job.created_by or ""])
+    names = catalog.names(session, "model", [job.model_id], caller.projects)
+    people = catalog.names_of_authors(session, [job.created_by or ""])
     line = JobLine(job, names.get(job.model_id, job.model_id), jobs.progress(session, identity))
     events = jobs.events(session, identity)
     return JobPage(

@@ -11,10 +11,16 @@ from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 #: Workers that a job should have units for, several each.
 _FLEET: Final = 16
+
+
+#: Beyond, weights of any size overflow; and so would the arithmetic of axes and figures.
+_FARTHEST: Final = 1e30
+#: Neighbouring points differ by this share of the farther end at least.
+_FINEST: Final = 1e-12
 
 
 class Axis(BaseModel):
@@ -22,8 +28,20 @@ class Axis(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min: FiniteFloat = Field(description="First point, in units of the direction.", examples=[-1.0])
-    max: FiniteFloat = Field(description="Last point, included.", examples=[1.0])
+    min: float = Field(
+        ge=-_FARTHEST,
+        le=_FARTHEST,
+        allow_inf_nan=False,
+        description="First point, in units of the direction.",
+        examples=[-1.0],
+    )
+    max: float = Field(
+        ge=-_FARTHEST,
+        le=_FARTHEST,
+        allow_inf_nan=False,
+        description="Last point, included.",
+        examples=[1.0],
+    )
     num: int = Field(ge=1, le=10_001, description="Number of points.", examples=[51])
 
     @model_validator(mode="after")
@@ -32,6 +50,12 @@ class Axis(BaseModel):
             raise ValueError("an axis of one point needs min == max")
         if self.num > 1 and not self.min < self.max:
             raise ValueError(f"min must be below max, got {self.min} and {self.max}")
+        apart = self.max - self.min
+        if self.num > 1 and apart / (self.num - 1) < _FINEST * max(abs(self.min), abs(self.max)):
+            raise ValueError(
+                f"{self.num} points from {self.min} to {self.max} cannot be told apart; choose "
+                "fewer points or ends farther apart"
+            )
         return self
 
     def points(self) -> NDArray[np.float64]:

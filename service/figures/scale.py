@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 
 from service.figures.options import FigureOptions
 
+#: No scale ends farther from zero: beyond, the products that drawing takes overflow.
+FARTHEST = 1e100
+#: A logarithmic scale does not end nearer.
+NEAREST = 1e-100
+
 #: A logarithmic scale is chosen by itself beyond this ratio of the ends.
 AUTO_LOG_RATIO = 100.0
 
@@ -81,6 +86,7 @@ def scale_of(values: NDArray[np.float64], options: FigureOptions) -> Scale | Non
     low = float(used.min()) if low is None else low
     high = options.vmax if options.vmax is not None and options.vmax > low else None
     high = max(low, float(used.max())) if high is None else high
+    low, high = (min(max(end, NEAREST if log else -FARTHEST), FARTHEST) for end in (low, high))
     below, above = bool((known < low).any()), bool((known > high).any())
     if log and (known <= 0).any():
         count = int((known <= 0).sum())
@@ -117,6 +123,7 @@ def _around_zero(known: NDArray[np.float64]) -> Scale:
     end = float(np.quantile(size, _MOST_SHARE))
     if not end > 0 or size.max() <= _FAR * end:
         end = float(size.max()) or 1.0
+    end = min(end, FARTHEST)
     below, above = int((known < -end).sum()), int((known > end).sum())
     notes = []
     if below + above:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.middleware import Middleware
 
@@ -22,6 +22,7 @@ from service.http.edge import Edge
 from service.http.lanes import lane_of, widths
 from service.http.limits import JsonBodies, RateLimit
 from service.http.metrics import Metrics
+from service.http.parameters import only_declared
 from service.http.proxies import CallersAddress, Proxies
 from service.http.services import Services
 from service.http.shares import Shares
@@ -104,6 +105,7 @@ def _bare(routers: Sequence[APIRouter], **options: Any) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=documentation.operation_id,
+        dependencies=[Depends(only_declared)],
         **options,
     )
     for router in (*routers, health.router):

@@ -21,7 +21,7 @@ from service.http.authentication import KeyHolder
 from service.http.limits import is_form, replayed
 
 HEADER: Final = "X-CSRF-Token"
-FIELD: Final = "csrf_token"
+FIELD: Final = forms.ALWAYS
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Forms that people without a session send: another site must not sign them in as somebody else.

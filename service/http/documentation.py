@@ -139,6 +139,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     for status, response in list(responses.items()):
         if "HTTPValidationError" in str(response.get("content", "")):
             del responses[status]
+    # a parameter that it does not take, wherever it is asked
+    responses.setdefault(str(KINDS["invalid_request"].status), _response(["invalid_request"]))
     if is_public(path):
         operation["security"] = []
     else:

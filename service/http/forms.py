@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from dataclasses import dataclass
+from typing import Final
 from urllib.parse import parse_qsl
 
-from fastapi import Depends, Request
+from fastapi import Request
 
 from service.domain.problems import Problem
 from service.http.limits import is_form
+from service.http.parameters import refuse_others
 
+#: Every form has it: the session's token.
+ALWAYS: Final = "csrf_token"
 _MOST_FIELDS: Final = 200
 
 
@@ -31,14 +35,19 @@ def fields(body: bytes) -> Mapping[str, str]:
     return found
 
 
-async def _form(request: Request) -> Mapping[str, str]:
-    body = await request.body()
-    if not body:
-        return {}
-    if not is_form(request.headers):
-        raise Problem("unsupported_media_type", "send the page's form")
-    return fields(body)
+@dataclass(frozen=True)
+class FormOf:
+    """A dependency: what a page's form said, which has these fields and no others."""
 
+    names: tuple[str, ...]
 
-#: What a page's form said.
-Form = Annotated[Mapping[str, str], Depends(_form)]
+    async def __call__(self, request: Request) -> Mapping[str, str]:
+        """Raises Problem `invalid_request` for a field that the form does not have."""
+        body = await request.body()
+        if not body:
+            return {}
+        if not is_form(request.headers):
+            raise Problem("unsupported_media_type", "send the page's form")
+        found = fields(body)
+        refuse_others(dict.fromkeys(found, 1), dict.fromkeys((*self.names, ALWAYS), False), "field")
+        return found

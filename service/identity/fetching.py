@@ -3,14 +3,15 @@
 What is asked is named by an administrator (the issuer) or by the issuer's own document, so every
 request is held to these rules: https with a verified certificate; the address that was checked is
 the one that is connected to, so that a name cannot point elsewhere a moment later; no redirects;
-never this machine, a link-local address (where clouds keep credentials) or multicast; a private
-address only for the issuer's own host; few seconds; few bytes.
+an address of the world (`addresses`), and a private one only for the issuer's own host; there any
+port, elsewhere that of https or an unprivileged one; few seconds; few bytes.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 import urllib3
 
 from service.domain.problems import Problem
+from service.identity.addresses import Address, allowed
 
 _CONNECT_SECONDS: Final = 3.0
 _READ_SECONDS: Final = 5.0
@@ -28,8 +30,13 @@ _WHOLE_SECONDS: Final = 10.0
 _MOST_BYTES: Final = 512 << 10
 _CHUNK: Final = 16 << 10
 _MOST_ADDRESSES: Final = 3
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_HTTPS: Final = 443
+#: Below, a port is that of some well-known service, and none of them but https is meant.
+_UNPRIVILEGED: Final = 1024
+#: What an address is written with (RFC 3986); parsers differ on all else, and on backslashes.
+_PLAIN: Final = re.compile(r"[!#$&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~%]+")
+#: A name in ASCII (other scripts by their `xn--` form) or an IP address, of no zone.
+_HOST: Final = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_.])?|[0-9a-f:.]+")
 
 
 def fetch_json(
@@ -52,8 +59,11 @@ def fetch_json(
     """
     parts = _parts(url, loopback=loopback)
     host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    addresses = _addresses(host, port, private=host == own_host, loopback=loopback)
+    port = parts.port or (_HTTPS if parts.scheme == "https" else 80)
+    own = host == own_host
+    if not (own or loopback or port == _HTTPS or port >= _UNPRIVILEGED):
+        raise unavailable(f"port {port} of {host} is another service's")
+    addresses = _addresses(host, port, private=own, loopback=loopback)
     if parts.scheme == "http" and not all(address.is_loopback for address in addresses):
         raise unavailable(f"{host} must be asked by https")
     failed: Exception | None = None
@@ -139,7 +149,14 @@ def _parts(url: str, *, loopback: bool) -> SplitResult:
     except ValueError:
         raise unavailable("it names an address that cannot be read") from None
     schemes = ("https", "http") if loopback else ("https",)
-    if not fine or parts.scheme not in schemes or parts.username is not None or parts.fragment:
+    if (
+        not fine
+        or parts.scheme not in schemes
+        or "@" in parts.netloc
+        or parts.fragment
+        or not _PLAIN.fullmatch(url)
+        or not _HOST.fullmatch(parts.hostname or "")
+    ):
         raise unavailable("it names an address that is no https address")
     return parts
 
@@ -150,38 +167,12 @@ def _addresses(host: str, port: int, *, private: bool, loopback: bool) -> list[A
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise unavailable(f"there is no host {host[:200]!r}") from None
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    addresses = [ipaddress.ip_address(str(entry[4][0])) for entry in found]
     if not addresses or not all(
         allowed(address, private=private, loopback=loopback) for address in addresses
     ):
         raise unavailable(f"{host} is at an address that is not asked")
     return list(dict.fromkeys(addresses))[:_MOST_ADDRESSES]
-
-
-def allowed(address: Address, *, private: bool, loopback: bool) -> bool:
-    """Whether this address may be asked.
-
-    Args:
-        private: addresses of an organisation's own network too.
-        loopback: this machine too.
-    """
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            return allowed(inner, private=private, loopback=loopback)
-        if address in _TRANSLATED:
-            return False
-    if address.is_loopback:
-        return loopback
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        return False
-    if address.is_global:
-        return True
-    return private and address.is_private and not address.is_reserved
-
-
-#: Where a gateway reaches IPv4 by IPv6: what is behind cannot be told from the address.
-_TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def unavailable(why: str) -> Problem:

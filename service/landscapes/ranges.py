@@ -46,6 +46,11 @@ def parse_ranges(parameters: Iterable[tuple[str, str]]) -> dict[str, Bounds]:
     return {f"{name}.value": (b.get("min"), b.get("max")) for name, b in bounds.items()}
 
 
+def range_names() -> list[str]:
+    """Every parameter that is a range."""
+    return [f"derived.{name}.{end}" for name in every_measure() for end in ("min", "max")]
+
+
 def _number(text: str) -> float | None:
     try:
         value = float(text)

@@ -26,6 +26,7 @@ from service.http.dependencies import Principal, ServicesOf, Transaction
 from service.http.documentation import problems
 from service.http.etag import immutable, transient
 from service.http.paging import Cursor, Limit, link_next
+from service.http.parameters import takes_further
 from service.http.services import Services
 from service.inputs import lookup
 from service.landscapes import exports, figures, results
@@ -33,7 +34,7 @@ from service.landscapes.captions import caption_for, caption_of, labels_of, note
 from service.landscapes.documented import GRID, bytes_of
 from service.landscapes.figures import MEDIA_TYPES, FigureQuery, Format
 from service.landscapes.formats.table import FORMATS
-from service.landscapes.ranges import parse_ranges
+from service.landscapes.ranges import parse_ranges, range_names
 from service.landscapes.schemas import LandscapeKind, LandscapeOut, LandscapePage, SortBy
 from service.ledger import landscapes
 from service.ledger.records import LandscapeRecord
@@ -42,6 +43,7 @@ router = APIRouter(tags=["landscapes"])
 
 
 @router.get("/v1/landscapes", summary="Search landscapes", responses=problems("invalid_request"))
+@takes_further(range_names)
 def list_landscapes(
     request: Request,
     response: Response,

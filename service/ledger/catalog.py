@@ -303,17 +303,41 @@ def _literally(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-_NAMED: Final = {"model": "models", "dataset": "datasets", "author": "api_keys"}
+_NAMED: Final = {"model": "models", "dataset": "datasets"}
 
 
-def names(session: Session, field: str, ids: Collection[str]) -> dict[str, str]:
-    """What models, data sets and authors are called, by id; unknown ids are missing."""
+def names(
+    session: Session, field: str, ids: Collection[str], projects: Collection[str] | None
+) -> dict[str, str]:
+    """What models, data sets and authors are called, by id; unknown ids are missing.
+
+    Args:
+        field: `author` is whoever made landscapes in these projects.
+        projects: those that the caller may see; None for all. What lies elsewhere is unknown.
+    """
+    if field == "author":
+        source, here = "api_keys", _MADE_IN
+    else:
+        source, here = _NAMED[field], "project = ANY(:projects)"
     found = rows(
         session,
-        f"SELECT id, name FROM {_NAMED[field]} WHERE id = ANY(:ids)",  # noqa: S608 (constants)
+        f"SELECT id, name FROM {source} WHERE id = ANY(:ids)"  # noqa: S608 (constants)
+        + ("" if projects is None else f" AND {here}"),
         ids=[*ids],
+        **({} if projects is None else {"projects": [*projects]}),
     )
     return {row["id"]: row["name"] for row in found}
+
+
+_MADE_IN: Final = (
+    "id IN (SELECT value FROM landscape_facets WHERE field = 'author' AND landscapes > 0"
+    " AND value = ANY(:ids) AND project = ANY(:projects))"
+)
+
+
+def names_of_authors(session: Session, ids: Collection[str]) -> dict[str, str]:
+    """Of keys that made or changed something which the caller sees: only those may be asked for."""
+    return names(session, "author", ids, None)
 
 
 def aliases_within(session: Session, model_id: str) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -13,6 +14,8 @@ from service.ledger.records import Page
 
 DEFAULT_LIMIT: Final = 50
 MOST: Final = 200
+#: The database has integers of 64 bits.
+_INTEGERS: Final = 1 << 63
 
 T = TypeVar("T")
 
@@ -37,13 +40,21 @@ def decode(cursor: str, *types: type | tuple[type, ...]) -> tuple[Any, ...]:
     if (
         not isinstance(key, list)
         or len(key) != len(types)
-        or not all(
-            isinstance(part, kind) and not isinstance(part, bool)
-            for part, kind in zip(key, types, strict=True)
-        )
+        or not all(_is_key(part, kind) for part, kind in zip(key, types, strict=True))
     ):
         raise _foreign()
     return tuple(key)
+
+
+def _is_key(part: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether a part has its type, and a value that the database can hold."""
+    if not isinstance(part, kind) or isinstance(part, bool):
+        return False
+    if isinstance(part, str):
+        return "\0" not in part and not any("\ud800" <= sign <= "\udfff" for sign in part)
+    if isinstance(part, int):
+        return -_INTEGERS <= part < _INTEGERS
+    return not isinstance(part, float) or math.isfinite(part)
 
 
 def cut(rows: Sequence[T], limit: int, key: Callable[[T], tuple[Any, ...]]) -> Page[T]:

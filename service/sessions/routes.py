@@ -6,16 +6,18 @@ The page where they do is the catalog's.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from service.domain.problems import Problem
 from service.http.authentication import CHALLENGE
 from service.http.cookies import Cookie, session_cookie
 from service.http.dependencies import Principal, ServicesOf, Transaction
-from service.http.forms import Form
+from service.http.forms import FormOf
+from service.http.parameters import takes_further
 from service.http.redirects import local, to_sign_in
 from service.http.services import Services
 from service.sessions import organisation, signing_in
@@ -30,11 +32,15 @@ _TOLD: Final = {
     "identity_provider_unavailable": "away",
 }
 
+KeyForm = Annotated[Mapping[str, str], Depends(FormOf(("key", "next")))]
+
 router = APIRouter(tags=["sessions"], include_in_schema=False)
 
 
 @router.post("/sign-in")
-def sign_in(request: Request, form: Form, session: Transaction, services: ServicesOf) -> Response:
+def sign_in(
+    request: Request, form: KeyForm, session: Transaction, services: ServicesOf
+) -> Response:
     """Takes the fields `key` and `next`."""
     cookie = session_cookie(secure=services.settings.is_https)
     target = form.get("next")
@@ -85,6 +91,7 @@ def begin(
 
 
 @router.get(CALLBACK)
+@takes_further(None)  # a provider adds what it likes, which is to be ignored (RFC 6749, 4.1.2)
 def finish(request: Request, services: ServicesOf) -> RedirectResponse:
     """Where the provider sends people back to."""
     cookies = request.headers.get("cookie")

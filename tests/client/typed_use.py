@@ -41,3 +41,11 @@ async def between_tasks(client: lossatlas.AsyncClient) -> None:
         assert_type(await one.load(), lossatlas.AsyncLandscape)
     await client.surface("ckp_1", ["dst_1"], nmu=5)  # type: ignore[call-arg]
     await client.push_model("a.pt2", project=3, name="n")  # type: ignore[arg-type]
+
+
+def misspelt(client: lossatlas.Client, landscape: lossatlas.Landscape) -> None:
+    client.landscapes(projct="x")  # type: ignore[call-arg]
+    client.models(nmae="x")  # type: ignore[call-arg]
+    client.landscapes(measures={"sharpness": (None, 0.5)}, sort="-sharpness")
+    client.share(landscape, expires_in=60, veiw="surface")  # type: ignore[call-arg]
+    landscape.save_figure("a.png", wdith=300)  # type: ignore[call-arg]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 from pydantic import BaseModel
 
@@ -18,7 +18,7 @@ from lossatlas.directions import DirectionLike, direction_spec, random_direction
 from lossatlas.discovery import find_endpoint
 from lossatlas.errors import InputError
 from lossatlas.jobs import Job
-from lossatlas.landscapes import Landscape
+from lossatlas.landscapes import Landscape, SharedFigure
 from lossatlas.listing import Listing, Pages
 from lossatlas.pushing import Pushing
 from lossatlas.sampling import SamplingLike, sampling_spec
@@ -43,6 +43,7 @@ T = TypeVar("T")
 _V = TypeVar("_V", bound=BaseModel)
 
 Range = tuple[float, float]
+Bounds = tuple[float | None, float | None]
 Precision = Literal["float32", "float64", "tf32", "bf16"]
 Buffers = Literal["frozen", "interpolate", "recalibrate"]
 Normalisation = Literal["filter", "layer", "weight", "dfilter", "dlayer", "none"]
@@ -583,9 +584,17 @@ class Client:
         """A check on record by its id."""
         return self._run(_found(Check, f"/v1/checks/{check}"))
 
-    def checks(self, /, **filters: Any) -> Listing[Check]:
-        """Checks on record, newest first; filters `project landscape verdict`."""
-        return self._listed("/v1/checks", filters, Check.model_validate)
+    def checks(
+        self,
+        *,
+        project: str | None = None,
+        landscape: Landscape | str | None = None,
+        verdict: str | None = None,
+        limit: int | None = None,
+    ) -> Listing[Check]:
+        """Checks on record, newest first; `limit` are fetched at a time."""
+        wanted = {"project": project, "landscape": _given(landscape), "verdict": verdict}
+        return self._listed("/v1/checks", {**wanted, "limit": limit}, Check.model_validate)
 
     def set_alias(
         self,
@@ -614,9 +623,10 @@ class Client:
         """What `vision/prod` names."""
         return self._run(aliases.finding(alias))
 
-    def aliases(self, /, **filters: Any) -> Listing[Alias]:
-        """Aliases by project and name; filter `project`."""
-        return self._listed("/v1/aliases", filters, Alias.model_validate)
+    def aliases(self, *, project: str | None = None, limit: int | None = None) -> Listing[Alias]:
+        """Aliases by project and name; `limit` are fetched at a time."""
+        wanted = {"project": project, "limit": limit}
+        return self._listed("/v1/aliases", wanted, Alias.model_validate)
 
     def alias_history(self, alias: str) -> Listing[AliasMove]:
         """Its moves, newest first."""
@@ -628,7 +638,7 @@ class Client:
         landscape: Landscape | str,
         *,
         expires_in: timedelta | float | None = None,
-        **figure: Any,
+        **figure: Unpack[SharedFigure],
     ) -> MadeShare:
         """A link to a landscape's picture (PNG) for people without a key; `url` is its address.
 
@@ -646,9 +656,10 @@ class Client:
         """Ends a link, at once and for good. Raises NotFoundError."""
         return self._run(sharing.ending(_id(share)))
 
-    def shares(self, /, **filters: Any) -> Listing[Share]:
-        """Links, newest first, dead ones included; filter `project`."""
-        return self._listed("/v1/shares", filters, Share.model_validate)
+    def shares(self, *, project: str | None = None, limit: int | None = None) -> Listing[Share]:
+        """Links, newest first, dead ones included; `limit` are fetched at a time."""
+        wanted = {"project": project, "limit": limit}
+        return self._listed("/v1/shares", wanted, Share.model_validate)
 
     # finding
 
@@ -672,29 +683,96 @@ class Client:
         """A data set by its id."""
         return self._run(_found(Dataset, f"/v1/datasets/{dataset}"))
 
-    def models(self, /, **filters: Any) -> Listing[Model]:
-        """Models, newest first; filters `project name tag state`."""
-        return self._listed("/v1/models", filters, Model.model_validate)
+    def models(
+        self,
+        *,
+        project: str | None = None,
+        name: str | None = None,
+        tag: str | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+    ) -> Listing[Model]:
+        """Models, newest first; `limit` are fetched at a time."""
+        wanted = {"project": project, "name": name, "tag": tag, "state": state, "limit": limit}
+        return self._listed("/v1/models", wanted, Model.model_validate)
 
     def checkpoints(self, model: Model | str) -> Listing[Checkpoint]:
         """A model's checkpoints, in order."""
         path = f"/v1/models/{_id(model)}/checkpoints"
         return self._listed(path, {}, Checkpoint.model_validate)
 
-    def datasets(self, /, **filters: Any) -> Listing[Dataset]:
-        """Data sets, newest first; filters `project name`."""
-        return self._listed("/v1/datasets", filters, Dataset.model_validate)
+    def datasets(
+        self,
+        *,
+        project: str | None = None,
+        name: str | None = None,
+        split: str | None = None,
+        limit: int | None = None,
+    ) -> Listing[Dataset]:
+        """Data sets, newest first; `limit` are fetched at a time."""
+        wanted = {"project": project, "name": name, "split": split, "limit": limit}
+        return self._listed("/v1/datasets", wanted, Dataset.model_validate)
 
-    def jobs(self, /, **filters: Any) -> Listing[Job]:
-        """Jobs, newest first; filters `project model kind state`."""
-        return self._listed("/v1/jobs", filters, self._job)
+    def jobs(
+        self,
+        *,
+        project: str | None = None,
+        model: Model | str | None = None,
+        kind: str | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+    ) -> Listing[Job]:
+        """Jobs, newest first; `limit` are fetched at a time."""
+        wanted = {"project": project, "model": _given(model), "kind": kind, "state": state}
+        return self._listed("/v1/jobs", {**wanted, "limit": limit}, self._job)
 
-    def landscapes(self, /, **filters: Any) -> Listing[Landscape]:
-        """Landscapes, newest first; filters `project model kind tag dataset text sort`."""
-        return self._listed("/v1/landscapes", filters, self._landscape)
+    def landscapes(
+        self,
+        *,
+        project: str | None = None,
+        model: Model | str | None = None,
+        kind: str | None = None,
+        tag: str | None = None,
+        dataset: Dataset | str | None = None,
+        author: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        measures: Mapping[str, Bounds] | None = None,
+        limit: int | None = None,
+    ) -> Listing[Landscape]:
+        """Landscapes, newest first or by `sort`; `limit` are fetched at a time.
+
+        Args:
+            author: id of the key that asked for them.
+            since, until: made then or later, and before; a datetime with a time zone.
+            text: words, each in the title, the model's name, a tag or the note.
+            sort: a measure such as `sharpness`; with `-` in front the largest first.
+            measures: inclusive ends by measure, None for no end: `{"sharpness": (None, 0.5)}`.
+        """
+        ends = {
+            f"derived.{measure}.{which}": value
+            for measure, bounds in (measures or {}).items()
+            for which, value in zip(("min", "max"), bounds, strict=True)
+        }
+        wanted = {
+            "project": project,
+            "model": _given(model),
+            "kind": kind,
+            "tag": tag,
+            "dataset": _given(dataset),
+            "author": author,
+            "since": since.isoformat() if isinstance(since, datetime) else since,
+            "until": until.isoformat() if isinstance(until, datetime) else until,
+            "text": text,
+            "sort": sort,
+            "limit": limit,
+        }
+        return self._listed("/v1/landscapes", {**wanted, **ends}, self._landscape)
 
     def items(self, path: str, filters: Mapping[str, Any]) -> Listing[dict[str, Any]]:
-        """Every item of a list, page by page as they are asked for."""
+        """Every item of the list at an address, with its own filters by name."""
         return self._listed(path, filters, dict)
 
     # the wire: `AsyncClient` has its own of these and shares everything above
@@ -732,6 +810,10 @@ def _found(kind: type[_V], path: str) -> Steps[_V]:
 
 def _id(thing: Any) -> str:
     return thing if isinstance(thing, str) else str(thing.id)
+
+
+def _given(thing: Any) -> str | None:
+    return None if thing is None else _id(thing)
 
 
 def _ids(things: Any) -> list[str]:

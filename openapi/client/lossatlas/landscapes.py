@@ -7,7 +7,7 @@ import webbrowser
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict, Unpack
 
 from lossatlas.display import framed, image, in_notebook, shown
 from lossatlas.errors import InputError, LossatlasError
@@ -24,13 +24,44 @@ DATA_SUFFIXES = (".json", ".npz", ".h5", ".vts")
 PAGE_SUFFIXES = (".html",)
 #: Everything that a landscape is written as.
 SUFFIXES = (*FIGURE_SUFFIXES, *DATA_SUFFIXES, *PAGE_SUFFIXES)
+
+
+class SharedFigure(TypedDict, total=False):
+    """What the picture of a link takes; `Landscape.figure` says what each is."""
+
+    view: View | str | None
+    metric: str | None
+    dataset: str | None
+    log: bool | None
+    levels: int | None
+    vmin: float | None
+    vmax: float | None
+    theme: Theme | None
+    width: int | None
+    trajectory: bool | None
+    samples: bool | None
+    plain: bool | None
+
+
+class SavedFigure(TypedDict, total=False):
+    """What `Landscape.figure` takes beside the format and the view."""
+
+    metric: str | None
+    dataset: str | None
+    log: bool | None
+    levels: int | None
+    vmin: float | None
+    vmax: float | None
+    theme: Theme | None
+    width: int | None
+    trajectory: bool | None
+    samples: bool | None
+    beside: Sequence[Landscape | str]
+    labels: Sequence[str]
+
+
 #: What `figure` takes beside the format.
-_OPTIONS: Final = frozenset(
-    {
-        "view", "metric", "dataset", "log", "levels", "vmin", "vmax", "theme", "width",
-        "trajectory", "samples", "beside", "labels",
-    }
-)  # fmt: skip
+_OPTIONS: Final = frozenset(("view", *SavedFigure.__annotations__))
 
 
 class Landscape(LandscapeBase):
@@ -101,7 +132,11 @@ class Landscape(LandscapeBase):
         return self._run(drawing(self.id, format, options))
 
     def save_figure(
-        self, /, path: str | Path, view: View | str | None = None, **options: Any
+        self,
+        /,
+        path: str | Path,
+        view: View | str | None = None,
+        **options: Unpack[SavedFigure],
     ) -> Path:
         """Writes a figure, PNG or SVG by the path's suffix; options as for `figure`.
 

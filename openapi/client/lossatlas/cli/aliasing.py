@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -61,9 +61,8 @@ def list_aliases(
     as_json: AsJson = False,
 ) -> None:
     """List aliases, by project and name."""
-    filters: dict[str, Any] = {} if project is None else {"project": project}
     with connect() as client:
-        found = list(islice(client.aliases(**filters), limit))
+        found = list(islice(client.aliases(project=project), limit))
     if as_json:
         show_json({"items": [item.model_dump(mode="json") for item in found]})
         return
