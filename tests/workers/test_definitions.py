@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,8 @@ from service.ledger.records import JobRecord
 from service.ledger.session import Database
 from tests.ledger.world import World
 from workers.assignment import Assignment
+from workers.cache import ObjectCache
+from workers.fitness import Fitness
 from workers.runner import Runner
 from workers.shutdown import ShutdownFlag
 from workers.steps import prepare
@@ -23,6 +26,8 @@ OPTIONS = Options(
     threads=1,
     tile_seconds=1.0,
     unit_seconds=60.0,
+    ingest_seconds=60.0,
+    program_memory_bytes=1 << 20,
     lease_seconds=60,
     beat_seconds=60.0,
     shutdown_seconds=60.0,
@@ -46,14 +51,17 @@ class Idle:
         raise AssertionError(f"the child was asked for {job}")
 
 
-def one_unit(database: Database, job: JobRecord) -> int:
+def one_unit(database: Database, job: JobRecord, folder: Path) -> int:
     shutdown = ShutdownFlag()
+    cache = ObjectCache(folder / "cache", limit_bytes=0, fetch=lambda *_: None)
+    runner = cast(Runner, Idle(shutdown))
     tools = Tools(
         database=database,
         store=cast(Any, None),
-        cache=cast(Any, None),
-        runner=cast(Runner, Idle(shutdown)),
+        cache=cache,
+        runner=runner,
         shutdown=shutdown,
+        fitness=Fitness(cache=cache, runner=runner, ping=lambda: None, room_bytes=0),
         options=OPTIONS,
         worker="w1",
     )
@@ -62,14 +70,14 @@ def one_unit(database: Database, job: JobRecord) -> int:
 
 @pytest.mark.parametrize("kind", ["tile", "finalise"])
 def test_a_job_planned_under_other_definitions_is_planned_anew(
-    database: Database, world: World, kind: str
+    database: Database, world: World, kind: str, tmp_path: Path
 ) -> None:
     job = world.planned(tile_cells=4)
     assert job.plan is not None
     assert job.plan["definitions"] == FIRST
     if kind == "finalise":
         world.finish_tile(world.claim(prefer_job=job.id))
-    assert one_unit(database, job) == 1
+    assert one_unit(database, job, tmp_path) == 1
     now = world.job(job.id)
     assert (now.state, now.phase, now.plan, now.cells_done) == ("running", "prepare", None, 0)
     claimed = world.claim(prefer_job=job.id)
