@@ -11,6 +11,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from service.domain.printable import shown
+
 #: Attributes of every log record; what a caller adds with `extra` is none of these.
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -31,13 +33,24 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(body, default=str)
 
 
+class LineFormatter(logging.Formatter):
+    """A line for people; what callers chose cannot begin another, nor steer a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = shown(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return shown(super().formatException(ei), breaks=True)
+
+
 def configure(level: str = "INFO", *, as_json: bool = False) -> None:
     """Sends the root logger's lines to standard error. Replaces what was configured before."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter()
         if as_json
-        else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        else LineFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]

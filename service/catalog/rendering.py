@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from service.catalog import words
 from service.catalog.assets import address_of
+from service.domain.printable import shown
 from service.domain.problems import Problem
 from service.http.authentication import KeyHolder
 from service.http.problems import of_http, of_validation, request_id_of
@@ -33,6 +34,11 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
+def _shown(value: Any) -> Any:
+    """Every text of a page, but for markup of our own."""
+    return shown(value, breaks=True) if type(value) is str else value
+
+
 @cache
 def environment() -> Environment:
     """Where templates come from and what they may use."""
@@ -40,6 +46,7 @@ def environment() -> Environment:
         loader=PackageLoader("service.catalog", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -10,6 +10,8 @@ from typing import Annotated, Final
 
 from pydantic import StringConstraints
 
+from service.domain.printable import Printable
+
 #: Crockford's base 32, lower case: no i, l, o, u, so that an id survives being read aloud.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _BODY: Final = r"[0-9a-hjkmnp-tv-z]{26}"
@@ -99,5 +101,6 @@ DisplayName = Annotated[
     StringConstraints(
         min_length=1, max_length=200, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]+$"
     ),
+    Printable,
 ]
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,63}$")]

@@ -18,6 +18,7 @@ from service.domain.adaptive import Sampling
 from service.domain.cells import CellStatus
 from service.domain.counted import samples_in_words
 from service.domain.networks import sentences
+from service.domain.printable import shown
 from service.domain.results import DatasetGrid, GridResult
 from service.exports.about import About
 
@@ -91,7 +92,7 @@ def encode_vts(
         "</VTKFile>",
         "",
     ]
-    return "\n".join(out).encode()
+    return shown("\n".join(out), breaks=True).encode()
 
 
 def _said(

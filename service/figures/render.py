@@ -21,6 +21,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.image import imsave
 
 from service.domain.networks import sentences as own_sentences
+from service.domain.printable import shown
 from service.domain.questions.trajectory.result import Trajectory
 from service.domain.results import GridResult
 from service.figures.colorbar import metric_name
@@ -191,6 +192,7 @@ def _svg(page: Page) -> bytes:
     # matplotlib writes SVG in points, whatever the resolution: the root is given its pixels
     canvas = FigureCanvasSVG(page.figure)
     canvas.print_svg(out, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
-    text = out.getvalue().decode()
+    # names stand in comments and descriptions
+    text = shown(out.getvalue().decode(), breaks=True)
     size = f'width="{page.pixels}" height="{round(page.height * page.dpi)}"'
     return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', size, text, count=1).encode()

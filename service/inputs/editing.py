@@ -12,12 +12,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.domain.ids import Tag
+from service.domain.printable import PrintableLines
 from service.ledger.edits import Edit
 from service.ledger.records import EditRecord
 
 #: Line breaks are welcome in a note, other control characters are not.
 Note = Annotated[
-    str, StringConstraints(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")
+    str,
+    StringConstraints(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"),
+    PrintableLines,
 ]
 
 

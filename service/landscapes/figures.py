@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraint
 
 from service.domain.digests import digest_json
 from service.domain.ids import LandscapeId
+from service.domain.printable import Printable
 from service.domain.problems import Problem
 from service.domain.results import GridResult
 from service.figures import (
@@ -40,7 +41,9 @@ REVISION: Final = 4
 _PLACES: Final = threading.BoundedSemaphore(8)
 _PATIENCE_SECONDS: Final = 3.0
 
-Label = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+Label = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$"), Printable
+]
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 

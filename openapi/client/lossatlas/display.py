@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from lossatlas import printable
+
 #: A table has so many rows at most.
 SHOWN: Final = 20
 #: The columns of a list's table: those of these that its items have.
@@ -103,7 +105,7 @@ def bar(done: int, total: int | None, words: str) -> str:
 def image(png: bytes, words: str) -> str:
     """A picture, with words for those who cannot see it."""
     data = base64.b64encode(png).decode()
-    alt = html.escape(words, quote=True)
+    alt = html.escape(printable.shown(words), quote=True)
     return f'<img src="data:image/png;base64,{data}" alt="{alt}" style="max-width: 100%">'
 
 
@@ -121,7 +123,7 @@ def _ipython() -> Any:
 
 
 def _escaped(value: Any) -> str:
-    return html.escape(_words(value))
+    return html.escape(printable.shown(_words(value)))
 
 
 def _words(value: Any) -> str:

@@ -24,6 +24,7 @@ from rich.progress import Progress as Bar
 
 from lossatlas import display
 from lossatlas.display import in_notebook
+from lossatlas.printable import for_terminal
 
 #: A log gets a line at least so far apart, unless the words change.
 _LINE_SECONDS: Final = 10.0
@@ -53,19 +54,19 @@ def following(title: str, *, unit: str = "cells", shown: bool = True) -> Iterato
             yield report
     elif console.is_terminal:
         columns: list[ProgressColumn] = [
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn(unit),
-            TextColumn("{task.fields[words]}"),
+            TextColumn(unit, markup=False),
+            TextColumn("{task.fields[words]}", markup=False),
         ]
         with Bar(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(title, total=None, words="")
+            task = bar.add_task(for_terminal(title), total=None, words="")
 
             def on_bar(
                 done: int, total: int | None, words: str, picture: bytes | None = None
             ) -> None:
-                bar.update(task, completed=done, total=total, words=words)
+                bar.update(task, completed=done, total=total, words=for_terminal(words))
 
             yield on_bar
     else:
@@ -83,19 +84,21 @@ def sending(title: str, size: int, *, shown: bool = True) -> Iterator[Reporter]:
             yield report
     elif console.is_terminal:
         columns: list[ProgressColumn] = [
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
         ]
         with Bar(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(title, total=size)
+            task = bar.add_task(for_terminal(title), total=size)
 
             def on_bar(
                 done: int, total: int | None, words: str, picture: bytes | None = None
             ) -> None:
-                bar.update(task, completed=done, total=total, description=words or title)
+                bar.update(
+                    task, completed=done, total=total, description=for_terminal(words or title)
+                )
 
             yield on_bar
     else:
@@ -142,7 +145,11 @@ def _lines(console: Console, title: str, unit: str) -> Reporter:
         last_words, last_at = head, now
         count = "" if total is None else f" {done}/{total} {unit}"
         console.print(
-            f"{title}: {words}{count}", markup=False, highlight=False, soft_wrap=True, emoji=False
+            for_terminal(f"{title}: {words}{count}"),
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+            emoji=False,
         )
 
     return line

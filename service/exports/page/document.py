@@ -16,6 +16,7 @@ from typing import Any, Final
 from service.domain.adaptive import Sampling
 from service.domain.counted import samples_in_words
 from service.domain.definitions import outdated
+from service.domain.printable import shown
 from service.domain.results import GridResult
 from service.exports.about import About
 from service.exports.page.values import script_safe, values_of
@@ -102,7 +103,7 @@ def encode_page(
 </body>
 </html>
 """
-    return html.encode()
+    return shown(html, breaks=True).encode()
 
 
 def _policy() -> str:

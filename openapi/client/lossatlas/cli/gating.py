@@ -13,7 +13,15 @@ import typer
 
 from lossatlas.cli.exits import code_of
 from lossatlas.cli.options import AsJson, Timeout, connect
-from lossatlas.cli.output import error_json, error_lines, result, say, show_json, show_table
+from lossatlas.cli.output import (
+    annotate,
+    error_json,
+    error_lines,
+    result,
+    say,
+    show_json,
+    show_table,
+)
 from lossatlas.cli.reports.junit import junit_xml
 from lossatlas.cli.reports.markdown import markdown_text
 from lossatlas.cli.reports.numbers import bounds, with_error
@@ -395,5 +403,4 @@ def _warn(outcome: Outcome) -> None:
     text = f"{words}; this counts as passed because of {option} pass"
     say(f"lossatlas: WARNING: {text}")
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        # an annotation on the run; the words are ours, with nothing to escape
-        say(f"::warning title=Lossatlas::{text}")
+        annotate("Lossatlas", text)

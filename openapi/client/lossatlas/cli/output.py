@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,28 +10,34 @@ from pydantic import BaseModel
 
 from lossatlas.cli.exits import code_of
 from lossatlas.errors import JobCancelled, JobFailed, LossatlasError, ProblemError, WaitTimeout
+from lossatlas.printable import for_terminal, json_text, shown
 
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(for_terminal(text), file=sys.stderr, flush=True)
+
+
+def annotate(title: str, text: str) -> None:
+    """A warning that GitHub shows with the run; no words but ours belong here."""
+    print(f"::warning title={title}::{shown(text)}", file=sys.stderr, flush=True)
 
 
 def result(text: str) -> None:
     """A line of result, on stdout."""
-    print(text, flush=True)
+    print(for_terminal(text, breaks=True), flush=True)
 
 
 def show_json(value: Any) -> None:
     """A JSON document on stdout."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
-    print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+    print(json_text(value), flush=True)
 
 
 def show_table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> None:
     """Columns as wide as their longest cell; no colour, no lines: for eyes and for awk."""
-    everything = [list(headings), *[list(row) for row in rows]]
+    everything = [list(headings), *[[shown(cell) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in everything) for i in range(len(headings))]
     for row in everything:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from lossatlas.cli.reports.numbers import bounds, with_error
 from lossatlas.cli.reports.outcome import Outcome
+from lossatlas.printable import shown
 from lossatlas.values import RuleResult
-
-#: What XML 1.0 cannot carry.
-_ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(outcome: Outcome) -> bytes:
@@ -44,7 +40,7 @@ def _case(rule: RuleResult, outcome: Outcome) -> Element:
     if rule.verdict == "inconclusive" and outcome.lenient:
         SubElement(case, "skipped", message=_text(f"inconclusive: {reason}"))
         return case
-    failure = SubElement(case, "failure", type=rule.verdict, message=_text(reason))
+    failure = SubElement(case, "failure", type=_text(rule.verdict), message=_text(reason))
     lines = [f"value: {with_error(rule)}", f"limit: {bounds(rule)}"]
     if rule.baseline is not None:
         lines.append(f"baseline: {with_error(rule.baseline)}")
@@ -58,7 +54,7 @@ def _unjudged(outcome: Outcome) -> Element:
     if outcome.lenient:
         SubElement(case, "skipped", message=f"nothing was checked: {words}")
     else:
-        error = SubElement(case, "error", type=outcome.word, message=words)
+        error = SubElement(case, "error", type=_text(outcome.word), message=words)
         error.text = _text(outcome.resume or "")
     return case
 
@@ -82,4 +78,5 @@ def _properties(outcome: Outcome) -> list[tuple[str, str]]:
 
 
 def _text(text: str) -> str:
-    return _ILLEGAL.sub("�", text)
+    # among what does not print is all that XML 1.0 cannot carry
+    return shown(text, breaks=True)

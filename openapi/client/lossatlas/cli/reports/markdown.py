@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from lossatlas.cli.reports.numbers import bounds, with_error
 from lossatlas.cli.reports.outcome import Outcome
+from lossatlas.printable import for_markdown, markdown_block, markdown_code
 from lossatlas.values import Check
 
 _MARKS: Final = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}
@@ -35,13 +36,13 @@ def markdown_text(outcome: Outcome, *, image: str | None, characters: str) -> st
     if outcome.check is not None:
         parts += _checked(outcome.check)
     elif outcome.error is not None:
-        parts.append(_plain(str(outcome.error)))
+        parts.append(for_markdown(str(outcome.error)))
         if outcome.resume is not None:
-            parts.append(f"```console\n$ {outcome.resume}\n```")
+            parts.append(markdown_block(f"$ {outcome.resume}", "console"))
     if image is not None:
         parts.append(f"![Loss surface]({quote(image)})")
     if characters:
-        parts.append(f"```text\n{characters}\n```")
+        parts.append(markdown_block(characters, "text"))
     return "\n\n".join(parts) + "\n"
 
 
@@ -50,7 +51,8 @@ def _checked(check: Check) -> list[str]:
     if check.baseline is not None:
         named = check.baseline.asked
         found = check.baseline.landscape
-        against = f" against `{named}`" + ("" if named == found else f" (`{found}`)")
+        against = f" against {markdown_code(named)}"
+        against += "" if named == found else f" ({markdown_code(found)})"
     rows = [
         "|  | Rule | Data | Value | Limit | Baseline | Why |",
         "|---|---|---|---|---|---|---|",
@@ -65,25 +67,18 @@ def _checked(check: Check) -> list[str]:
             with_error(rule.baseline),
             rule.reason or "",
         )
-        rows.append("| " + " | ".join(_plain(cell) for cell in cells) + " |")
-    parts = [f"`{check.landscape}`{against}", "\n".join(rows)]
+        rows.append("| " + " | ".join(for_markdown(cell) for cell in cells) + " |")
+    parts = [f"{markdown_code(check.landscape)}{against}", "\n".join(rows)]
     if check.baseline is not None and check.baseline.identical:
         parts.append("The baseline is these very numbers: nothing has changed.")
     meanings = {rule.rule.get("measure"): rule.definition for rule in check.rules}
-    lines = [f"- **{_plain(str(name))}**: {_plain(text)}" for name, text in meanings.items()]
+    lines = [
+        f"- **{for_markdown(str(name))}**: {for_markdown(text)}" for name, text in meanings.items()
+    ]
     note = (
-        f"Check `{check.id}`. Values are shown with one standard error; "
+        f"Check {markdown_code(check.id)}. Values are shown with one standard error; "
         f"{check.standard_errors:g} of them count as doubt."
     )
     listed = "\n".join(lines)
     folded = f"<details><summary>Definitions</summary>\n\n{listed}\n\n</details>"
     return [*parts, note, folded]
-
-
-def _plain(text: str) -> str:
-    """Text that is shown as it stands, in a table's cell too."""
-    for sign, instead in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
-        text = text.replace(sign, instead)
-    for sign in "`*_[]":
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())
