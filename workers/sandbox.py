@@ -266,7 +266,7 @@ def command(
         filtered=confinement.seccomp,
     )
     # -B: it may not write, and need not try
-    python = [sys.executable, "-I", "-B", "-m", module, terms.argument(), *arguments]
+    python = [sys.executable, "-I", "-B", *_entry(module), terms.argument(), *arguments]
     if confinement.bubblewrap is None:
         return python
     binds: list[str] = []
@@ -410,6 +410,11 @@ def _above(visible: Sequence[Path]) -> list[Path]:
         for above in found
         if not any(above == path or path in above.parents for path in visible)
     )
+
+
+def _entry(module: str) -> list[str]:
+    """How Python is told what to run."""
+    return ["-m", module]
 
 
 def _visible(readable: Sequence[Path], folder: Path | None, *, devices: bool) -> list[Path]:

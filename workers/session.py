@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from workers import protocol
@@ -102,10 +104,22 @@ class Session:
 
 def _half_in(place: protocol.Half) -> type[Half]:
     """The half of a kind of question: the supervisor says where, who knows the kinds."""
-    if place.folder is not None and place.folder not in sys.path:
-        sys.path.append(place.folder)
+    if place.folder is not None:
+        _load_package(place.module.partition(".")[0], Path(place.folder))
     half: type[Half] = import_module(place.module).HALF
     return half
+
+
+def _load_package(name: str, folder: Path) -> None:
+    """By its place, and not by a search: what else lies in the folder is not for us to list."""
+    if name in sys.modules:
+        return
+    own = folder / name
+    spec = spec_from_file_location(name, own / "__init__.py", submodule_search_locations=[str(own)])
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{own} is no package")
+    sys.modules[name] = package = module_from_spec(spec)
+    spec.loader.exec_module(package)
 
 
 def warm_up() -> None:

@@ -35,6 +35,8 @@ _LONGEST_PAUSE_SECONDS: Final = 5.0
 _OUTAGE_SECONDS: Final = 600.0
 #: An object that so many reads in a row did not get, over some six seconds, is asked about.
 _READS: Final = 6
+#: And so is one that several reads did not get in so long: some servers try for half a minute each.
+_READ_SECONDS: Final = 20.0
 #: A tile may take so many times what its cells took when it was planned…
 _SLOWER: Final = 30.0
 #: … and at least this, since a machine may be busy and a child must warm up.
@@ -159,7 +161,7 @@ class InHand:
                 objects can.
             LostUnit, Stopped, WorkerFault: as `persist`.
         """
-        failures = 0
+        failures, began = 0, time.monotonic()
 
         def attempt() -> Path:
             nonlocal failures
@@ -169,7 +171,10 @@ class InHand:
                 if problem.code != "unavailable":
                     raise
                 failures += 1
-                if failures >= _READS and self.tools.store.serves_others(digest):
+                tried = failures >= _READS or (
+                    failures > 1 and time.monotonic() - began > _READ_SECONDS
+                )
+                if tried and self.tools.store.serves_others(digest):
                     raise corrupt(
                         digest,
                         f"the store failed {failures} times to read it, and reads other objects "

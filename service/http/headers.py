@@ -19,12 +19,17 @@ DEFAULTS: Final = MappingProxyType(
         "X-Frame-Options": "DENY",
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Resource-Policy": "same-origin",
-        "Cross-Origin-Opener-Policy": "same-origin",
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
         "img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
         "Cache-Control": "no-store",
     }
 )
+
+#: What browsers heed, and do not complain of, over https alone.
+_OVER_HTTPS: Final = {
+    "Strict-Transport-Security": _TRANSPORT,
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
 
 
 def defaults(*, https: bool) -> dict[str, str]:
@@ -33,4 +38,4 @@ def defaults(*, https: bool) -> dict[str, str]:
     Args:
         https: whether people reach the service by it; browsers then never try anything else.
     """
-    return {**DEFAULTS, **({"Strict-Transport-Security": _TRANSPORT} if https else {})}
+    return {**DEFAULTS, **(_OVER_HTTPS if https else {})}

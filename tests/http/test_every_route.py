@@ -197,7 +197,7 @@ def require_headers(answer: Any, path: str, *, https: bool) -> None:
     assert "'unsafe-eval'" not in got["content-security-policy"], at
     assert "*" not in got["content-security-policy"], at
     assert got["referrer-policy"] in ("no-referrer", "same-origin"), at
-    assert got["cross-origin-opener-policy"] == "same-origin", at
+    assert got.get("cross-origin-opener-policy") == ("same-origin" if https else None), at
     shared = path == "/s/{token}" and answer.status_code == 200
     assert got["cross-origin-resource-policy"] == ("cross-origin" if shared else "same-origin"), at
     kept = got["cache-control"]

@@ -80,7 +80,9 @@ def stack(settings: Settings, running: Serving, services: Services) -> Iterator[
         job = str(caller.create("/v1/jobs", spec)["id"])
         ByHand(services, job).whole()
         landscape = str(caller.get(f"/v1/jobs/{job}").json()["landscape"])
-    with api(environment(settings)) as (process, url):
+    # so few that a short flood reaches the end of its tries
+    few = {"LOSSATLAS_SIGN_INS_PER_MINUTE": "20", "LOSSATLAS_WRONG_KEYS_PER_MINUTE": "40"}
+    with api({**environment(settings), **few}) as (process, url):
         yield Stack(process, url, hostile, honest, pushed, landscape)
 
 
@@ -254,7 +256,7 @@ def test_model_checks(stack: Stack) -> None:
                 watched.result()
     assert max(at_once) <= 2
     assert set(told) <= {"201", "429"}
-    assert told["429"] > 0
+    assert told.get("429", 0) > 0, told
 
 
 @pytest.mark.parametrize(
@@ -329,7 +331,7 @@ def test_guesses(stack: Stack) -> None:
     )
     with unaffected(stack, signs_in) as again, flood(stack, 30, form) as told:
         again()
-    assert told["429"] > 0
+    assert told.get("429", 0) > 0, told
     wrong = "la_" + "0" * 26 + "_" + "A" * 43
     with unaffected(stack, reads) as again:  # noqa: SIM117
         with flood(stack, 30, request("GET /v1/models", wrong)) as told:

@@ -33,9 +33,9 @@ from workers.runner import Asking, Runner
 from workers.sandbox import Confinement, ConfinementLacking, Limits
 
 _ROOT = Path(__file__).resolve().parents[2]
-_CAPTIVE = "tests.security.captive"
-#: What a captive's own code is in; a real child sees none of it.
-_CODE = [_ROOT / "tests" / "__init__.py", _ROOT / "tests" / "security"]
+_CAPTIVE = _ROOT / "tests" / "security" / "captive.py"
+#: By its file: an isolated Python finds no module that is not installed.
+_RUN = f"import runpy; runpy.run_path({str(_CAPTIVE)!r}, run_name='__main__')"
 _LIMITS = Limits(threads=1, memory_bytes=2 << 30, cpu_seconds=3600.0)
 _SECRET = "hunter2-of-the-supervisor"
 
@@ -124,16 +124,19 @@ def _captive(stack: ExitStack, one: Confinement, place: _Place, pids: dict[str, 
     inputs.give(place.given)
     said = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
     reading, writing = os.pipe()
-    process = sandbox.start(
-        _CAPTIVE,
-        [json.dumps({**place.task, "pids": pids}), str(writing)],
-        limits=_LIMITS,
-        descriptors=(writing,),
-        stderr=said,
-        readable=_CODE,
-        confinement=one,
-        folder=inputs.path,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox, "_entry", lambda _module: ["-c", _RUN])
+        process = sandbox.start(
+            "captive",
+            [json.dumps({**place.task, "pids": pids}), str(writing)],
+            limits=_LIMITS,
+            descriptors=(writing,),
+            stderr=said,
+            # a real child sees none of it
+            readable=[_CAPTIVE],
+            confinement=one,
+            folder=inputs.path,
+        )
     os.close(writing)
     stack.callback(process.wait)
     stack.callback(os.killpg, process.pid, signal.SIGKILL)
