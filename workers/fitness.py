@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from service.domain.problems import Problem
 from workers.cache import ObjectCache
 from workers.childprocess import ChildDied
+from workers.confinement.memory import available_bytes
 from workers.runner import Runner, TimedOut
 from workers.shutdown import ShutdownFlag
 
@@ -26,7 +26,6 @@ _LEAST_MEMORY_BYTES: Final = 128 << 20
 _CHILD_SECONDS: Final = 120.0
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 15.0
-_MEMORY: Final = Path("/proc/meminfo")
 
 
 class WorkerFault(Exception):
@@ -68,7 +67,7 @@ class Fitness:
         return found
 
     def await_fit(self, shutdown: ShutdownFlag) -> bool:
-        """Returns True once nothing is wrong, and False when told to stop meanwhile."""
+        """Returns True once nothing is wrong, and False when told to stop by then."""
         pause, told = _FIRST_PAUSE_SECONDS, ""
         while (fault := self.fault()) is not None:
             # every time it changes, and again after each of the long pauses
@@ -80,7 +79,7 @@ class Fitness:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         if told:
             log.info("this worker is well again")
-        return True
+        return not shutdown.is_set()
 
     def _scratch(self) -> str | None:
         folder = self._cache.folder
@@ -100,8 +99,11 @@ class Fitness:
 
     @staticmethod
     def _memory() -> str | None:
-        available = available_memory()
-        if available is None or available >= _LEAST_MEMORY_BYTES:
+        try:
+            available = available_bytes()
+        except OSError:
+            return None  # a system that does not say
+        if available >= _LEAST_MEMORY_BYTES:
             return None
         return f"this machine has {available >> 20} MiB of memory left"
 
@@ -118,15 +120,3 @@ class Fitness:
         except (ChildDied, TimedOut, OSError) as error:
             return f"a child process cannot start: {error}"
         return None
-
-
-def available_memory() -> int | None:
-    """Bytes that processes may still take without swapping; None where the system says nothing."""
-    try:
-        lines = _MEMORY.read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) << 10
-    return None

@@ -35,6 +35,10 @@ _STEPS: Final[Mapping[UnitKind, Callable[[InHand], None]]] = {
     UnitKind.FINALISE: finalise.carry_out,
 }
 
+#: What ends a unit here that is not the unit's doing.
+_LOST: Final = (LostUnit, StaleAttempt)
+_GIVEN_BACK: Final = (Stopped, Yielded)
+_OWN_FAULTS: Final = (WorkerFault, NeverReady, OSError, MemoryError)
 #: A job whose plan is damaged this often fails: the store does not keep what it accepts.
 _MOST_MENDINGS: Final = 3
 #: A job that is done this quickly is followed by the next one sooner than a child warms up, so
@@ -71,8 +75,6 @@ class Supervisor:
         done = 0
         try:
             while self._tools.fitness.await_fit(self._tools.shutdown):
-                if self._tools.shutdown.is_set():
-                    break
                 assignment = self._claim(job)
                 if assignment is None:
                     break
@@ -114,12 +116,12 @@ class Supervisor:
             hand = InHand(tools, assignment, heart)
             try:
                 self._attempt(hand)
-            except (WorkerFault, NeverReady, OSError, MemoryError) as fault:
+            except _OWN_FAULTS as fault:
                 self._blame_self(hand, fault)
-            except (LostUnit, StaleAttempt) as lost:
+            except _LOST as lost:
                 log.info("%s is not ours any more: %s", unit.id, lost)
                 tools.runner.retire()
-            except (Stopped, Yielded):
+            except _GIVEN_BACK:
                 tools.runner.retire()
                 self._release(hand)
 
@@ -145,16 +147,7 @@ class Supervisor:
         except Problem as problem:
             if not self._mended(hand, problem):
                 self._fail(hand, problem.to_json(), retry=problem.kind.retryable)
-        except (
-            LostUnit,
-            StaleAttempt,
-            Stopped,
-            Yielded,
-            WorkerFault,
-            NeverReady,
-            OSError,
-            MemoryError,
-        ):
+        except (*_LOST, *_GIVEN_BACK, *_OWN_FAULTS):
             raise
         except Exception as error:
             log.exception("a fault of ours in %s", hand.assignment.unit.id)

@@ -83,8 +83,7 @@ def _again(session: Session, tile: UnitRecord) -> str:
     """The tile as a unit that nobody has tried, but for its record; its id. A done unit stays done
     for ever, so another takes its place."""
     identity = new_id("unt")
-    run(session, "DELETE FROM outbox WHERE unit_id = :id", id=tile.id)
-    run(session, "DELETE FROM units WHERE id = :id", id=tile.id)
+    _remove(session, tile)
     run(
         session,
         "INSERT INTO units (id, job_id, project, kind, seq, state, start, stop, losses, ready_at)"
@@ -100,9 +99,13 @@ def _again(session: Session, tile: UnitRecord) -> str:
     return identity
 
 
+def _remove(session: Session, unit: UnitRecord) -> None:
+    run(session, "DELETE FROM outbox WHERE unit_id = :id", id=unit.id)
+    run(session, "DELETE FROM units WHERE id = :id", id=unit.id)
+
+
 def _wait_again(session: Session, finalise: UnitRecord) -> None:
-    run(session, "DELETE FROM outbox WHERE unit_id = :id", id=finalise.id)
-    run(session, "DELETE FROM units WHERE id = :id", id=finalise.id)
+    _remove(session, finalise)
     run(
         session,
         "INSERT INTO units (id, job_id, project, kind, seq, state)"

@@ -41,9 +41,18 @@ def machine_bytes() -> int:
     return min([_installed(), *_cgroup_limits()])
 
 
+def available_bytes() -> int:
+    """What processes of this machine may still take without swapping. Raises OSError."""
+    return _said("MemAvailable")
+
+
 def _installed() -> int:
+    return _said("MemTotal")
+
+
+def _said(name: str) -> int:
     for line in _MEMINFO.read_text().splitlines():
-        if line.startswith("MemTotal:"):
+        if line.startswith(f"{name}:"):
             return 1024 * int(line.split()[1])
     raise OSError(f"{_MEMINFO} does not say how much memory there is")
 
