@@ -16,10 +16,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from service.programs.graph import UNUSED, Graph, InputSpec, Node, SymRef, TensorRef, TensorSpec
+from service.programs.graph import UNUSED, Graph, InputSpec, Node, SymRef
 from service.programs.schema import Parameter, schema_of
 from tests.program_binding.operators import TABLE
-from tests.program_binding.operators.case import Drawn, OperatorCase
+from tests.program_binding.operators.case import Held, OperatorCase
 
 #: For one number: around nothing, around the ends of 16, 32 and 64 bits, and beside them.
 NUMBERS: Final = (
@@ -203,27 +203,12 @@ def _graph(
     case: OperatorCase, arguments: tuple[tuple[str, Any], ...]
 ) -> tuple[Graph, dict[str, Tensor]]:
     """A program of this one call, and of the arithmetic that its numbers take."""
-    tensors = [TensorSpec("anchor", (1,), "float32", "parameter")]
-    constants: dict[str, Tensor] = {}
+    held = Held()
     schema = schema_of(case.operator)
     assert schema is not None
-
-    def tensor(name: str, value: Any) -> Any:
-        if isinstance(value, Drawn):
-            tensors.append(TensorSpec(name, value.shape, "float32", "parameter"))
-        elif isinstance(value, Tensor):
-            kind = str(value.dtype).removeprefix("torch.")
-            tensors.append(TensorSpec(name, tuple(value.shape), kind, "constant"))
-            constants[name] = value
-        elif isinstance(value, tuple) and any(isinstance(v, Drawn | Tensor) for v in value):
-            return tuple(tensor(f"{name}{place}", item) for place, item in enumerate(value))
-        else:
-            return value
-        return TensorRef(len(tensors) - 1)
-
-    held = [(name, tensor(name, value)) for name, value in arguments]
+    referred = held.referred(arguments)
     nodes: list[Node] = []
-    following = len(tensors) + 1
+    following = len(held.tensors) + 1
 
     def computed(number: int) -> SymRef:
         """The number by sums and products of literals that are taken."""
@@ -248,13 +233,13 @@ def _graph(
             return computed(value)
         return value
 
-    filled = tuple((name, said(name, value)) for name, value in held)
+    filled = tuple((name, said(name, value)) for name, value in referred)
     outputs = tuple(following if r == case.read else UNUSED for r in range(case.results))
     nodes.append(Node(case.operator, filled, outputs))
     graph = Graph(
-        tensors=tuple(tensors),
+        tensors=tuple(held.tensors),
         inputs=(InputSpec("x", "float32", (None, 1), (2, 1)),),
         nodes=tuple(nodes),
         output=following,
     )
-    return graph, constants
+    return graph, held.constants

@@ -7,7 +7,7 @@ drawn is differentiated; what is given as a tensor is not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -64,6 +64,32 @@ def within(*shape: int, most: float = 0.9) -> Drawn:
 
 def _seed(name: str, place: int) -> int:
     return sum(ord(letter) * (index + 1) for index, letter in enumerate(name)) + 1000 * place
+
+
+class Held:
+    """The tensors of a program of one call: parameters are what is drawn, constants the others."""
+
+    def __init__(self) -> None:
+        self.tensors = [TensorSpec(_ANCHOR, (1,), "float32", "parameter")]
+        self.constants: dict[str, Tensor] = {}
+
+    def referred(self, arguments: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
+        """The arguments, with references to the program's tensors in the place of tensors."""
+        return tuple((name, self._reference(name, value)) for name, value in arguments)
+
+    def _reference(self, name: str, value: Any) -> Any:
+        if isinstance(value, Drawn):
+            self.tensors.append(TensorSpec(name, value.shape, "float32", "parameter"))
+        elif isinstance(value, Tensor):
+            kind = str(value.dtype).removeprefix("torch.")
+            self.tensors.append(TensorSpec(name, tuple(value.shape), kind, "constant"))
+            self.constants[name] = value
+        elif isinstance(value, tuple) and any(isinstance(v, Drawn | Tensor) for v in value):
+            parts = enumerate(value)
+            return tuple(self._reference(f"{name}{place}", item) for place, item in parts)
+        else:
+            return value
+        return TensorRef(len(self.tensors) - 1)
 
 
 @dataclass(frozen=True)
@@ -157,33 +183,18 @@ class OperatorCase:
 
     def bound(self) -> BoundNetwork:
         """A program of this one operator: parameters are what is drawn, the input is not read."""
-        tensors = [TensorSpec(_ANCHOR, (1,), "float32", "parameter")]
-        constants: dict[str, Tensor] = {}
-
-        def reference(name: str, value: Any) -> Any:
-            if isinstance(value, Drawn):
-                tensors.append(TensorSpec(name, value.shape, "float32", "parameter"))
-            elif isinstance(value, Tensor):
-                kind = str(value.dtype).removeprefix("torch.")
-                tensors.append(TensorSpec(name, tuple(value.shape), kind, "constant"))
-                constants[name] = value
-            elif isinstance(value, tuple) and any(isinstance(v, Drawn | Tensor) for v in value):
-                return tuple(reference(f"{name}{place}", item) for place, item in enumerate(value))
-            else:
-                return value
-            return TensorRef(len(tensors) - 1)
-
-        arguments = tuple((name, reference(name, value)) for name, value in self.arguments)
-        first = len(tensors) + 1
+        held = Held()
+        arguments = held.referred(self.arguments)
+        first = len(held.tensors) + 1
         outputs = tuple(first if r == self.read else UNUSED for r in range(self.results))
         graph = Graph(
-            tensors=tuple(tensors),
+            tensors=tuple(held.tensors),
             inputs=(InputSpec("x", "float32", (None, 1), (2, 1)),),
             nodes=(Node(self.operator, arguments, outputs),),
             output=first,
         )
         validate(graph, lambda node: node.operator)
-        return BoundNetwork(graph, constants)
+        return BoundNetwork(graph, held.constants)
 
     def ours(self, dtype: torch.dtype) -> Callable[[Mapping[str, Tensor]], Tensor]:
         """The bound form as a function of what is drawn: for values alone in inference mode."""
